@@ -1,0 +1,44 @@
+"""Errors that say what was expected, what came, and what to do."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+class ShapeError(ValueError):
+    """An array's shape does not fit; the text names the layer or argument, both shapes and the remedy."""
+
+
+class NotBuiltError(ValueError):
+    """The layer or model has no weights yet."""
+
+
+class NotCompiledError(ValueError):
+    """Training was asked for before `compile`."""
+
+
+class FileFormatError(ValueError):
+    """A model or data file is broken, truncated or of another kind."""
+
+
+class MissingExtraError(ImportError):
+    """An optional package is needed; the text names the extra that brings it."""
+
+
+def require_extra(module: str, extra: str, purpose: str) -> Any:
+    """Import an optional module, or say which extra of `unrolled` brings it.
+
+    Args:    module: dotted name to import; extra: the name in `pip install "unrolled[extra]"`; purpose: what needs it.
+    Returns: the module.
+    Raises:  MissingExtraError (an ImportError) naming the command that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise MissingExtraError(
+            f'{purpose} needs the package "{module.split(".")[0]}", which is not installed. '
+            f'Install it with: pip install "unrolled[{extra}]"'
+        ) from error

@@ -1,0 +1,139 @@
+"""What layers own (parameters), what a pass is told (mode), and what it gives back (gradients)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unrolled.errors import ShapeError
+
+Array = NDArray[Any]
+Shape = tuple[int | None, ...]
+
+
+class Parameter:
+    """A named array that a layer owns; updated in place by optimizers.
+
+    Attributes: name, e.g. "kernel"; path, e.g. "lstm/kernel"; value (C-contiguous, float32 or float64); trainable.
+    """
+
+    def __init__(self, name: str, value: Array, *, path: str | None = None, trainable: bool = True) -> None:
+        self.name = name
+        self.path = path or name
+        self.value: Array = np.ascontiguousarray(value)
+        self.trainable = trainable
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self.value.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Float type of the array."""
+        return self.value.dtype
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return self.value.size
+
+    def numpy(self) -> Array:
+        """A copy of the array."""
+        return self.value.copy()
+
+    def assign(self, value: Any) -> None:
+        """Overwrite the array in place.
+
+        Raises: ShapeError if the shape differs; ValueError if it is not numeric.
+        """
+        new = np.asarray(value)
+        if new.shape != self.value.shape:
+            raise ShapeError(
+                f'"{self.path}": expected an array of shape {self.value.shape}, got {new.shape}. '
+                "get_weights() shows the order and shapes."
+            )
+        if not (np.issubdtype(new.dtype, np.number) or new.dtype == bool):
+            raise TypeError(f'"{self.path}": expected numbers, got an array of {new.dtype}.')
+        self.value[...] = new
+
+    def __repr__(self) -> str:
+        return f"<Parameter {self.path} shape={self.shape} dtype={self.dtype}>"
+
+
+@dataclass(frozen=True)
+class RowGradient:
+    """The gradient of a table (V, F) that is zero outside `rows`.
+
+    rows (n,) int32, distinct, ascending or not; values (n, F).
+    """
+
+    rows: Array
+    values: Array
+
+    def to_dense(self, shape: tuple[int, ...]) -> Array:
+        """The same gradient as a full array of `shape`."""
+        dense = np.zeros(shape, self.values.dtype)
+        dense[self.rows] = self.values
+        return dense
+
+
+Gradient = Array | RowGradient
+
+
+class Gradients:
+    """Gradients by parameter (by identity), summed when a parameter is used twice."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, tuple[Parameter, Gradient]] = {}
+
+    def add(self, parameter: Parameter, gradient: Gradient) -> None:
+        """Add `gradient` to what `parameter` already has in this pass."""
+        have = self._by_id.get(id(parameter))
+        if have is not None:
+            old = have[1]
+            dense_old = old.to_dense(parameter.shape) if isinstance(old, RowGradient) else old
+            dense_new = gradient.to_dense(parameter.shape) if isinstance(gradient, RowGradient) else gradient
+            gradient = dense_old + dense_new
+        self._by_id[id(parameter)] = (parameter, gradient)
+
+    def __getitem__(self, parameter: Parameter) -> Gradient:
+        return self._by_id[id(parameter)][1]
+
+    def __contains__(self, parameter: Parameter) -> bool:
+        return id(parameter) in self._by_id
+
+    def __iter__(self) -> Iterator[tuple[Parameter, Gradient]]:
+        return iter(self._by_id.values())
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def dense(self, parameter: Parameter) -> Array:
+        """The gradient as a full array; zeros if the parameter took no part."""
+        if parameter not in self:
+            return np.zeros(parameter.shape, parameter.dtype)
+        gradient = self[parameter]
+        return gradient.to_dense(parameter.shape) if isinstance(gradient, RowGradient) else gradient
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a pass runs. training: dropout is active; keep: backprop will be called; random: the model's generator."""
+
+    training: bool = False
+    keep: bool = False
+    random: np.random.Generator | None = None
+
+
+PREDICT = Mode()
+Backprop = Callable[[Any, Gradients], Any]
+
+
+def no_backprop(d_y: Any, gradients: Gradients) -> Any:
+    """Stand in for a backprop of a pass that kept nothing."""
+    raise RuntimeError("this pass ran with Mode(keep=False) and stashed nothing; run it with keep=True")
