@@ -1,3 +1,410 @@
 """The contract of a layer (see docs/architecture.md)."""
 
 from __future__ import annotations
+
+import difflib
+import inspect
+import itertools
+import re
+from collections.abc import Iterable
+from threading import Lock
+from typing import Any, ClassVar
+
+import numpy as np
+
+from unrolled import initializers
+from unrolled import random as streams
+from unrolled.errors import NotBuiltError, ShapeError
+from unrolled.layers.values import as_array, as_value, numeric_array, require_data
+from unrolled.parameters import Array, Backprop, Mode, Parameter, Shape
+
+_counters: dict[str, itertools.count[int]] = {}
+_counters_lock = Lock()
+
+AXES = {2: "(batch, features)", 3: "(batch, time, features)"}
+
+
+def automatic_name(class_name: str) -> str:
+    """Keras' names: simple_rnn, simple_rnn_1, ... counted for the whole process."""
+    snake = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", class_name).lower()
+    with _counters_lock:
+        number = next(_counters.setdefault(snake, itertools.count()))
+    return f"{snake}_{number}" if number else snake
+
+
+def forget_names() -> None:
+    """Start all automatic names afresh."""
+    with _counters_lock:
+        _counters.clear()
+
+
+class Layer:
+    """A step of a model: owns parameters, maps a batch to a batch, and maps gradients back.
+
+    Subclasses set `input_rank` (axes of x with the batch axis; None takes any), make their parameters in `build` with
+    `add_weight` and end it with `super().build(input_shape)`, and define `forward` and `compute_output_shape`.
+
+    Args:
+        name: "simple_rnn", "simple_rnn_1", ... by default.
+        trainable: False keeps the weights as they are in training.
+        dtype: "float32" (default) or "float64".
+        input_shape: shape of one sample, e.g. (T or None, D); batch_input_shape: the same with the batch axis.
+        input_dim, input_length: Keras' older way to say input_shape=(input_length, input_dim).
+        weights: list of arrays to start from instead of the initializers.
+    """
+
+    input_rank: int | None = None
+    logits_activation: str | None = None
+    registry: ClassVar[dict[str, type[Layer]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Layer.registry[cls.__name__] = cls
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: Any = "float32",
+        input_shape: Iterable[int | None] | None = None,
+        batch_input_shape: Iterable[int | None] | None = None,
+        input_dim: int | None = None,
+        input_length: int | None = None,
+        weights: Iterable[Any] | None = None,
+        **unknown: Any,
+    ) -> None:
+        if name is not None and not (isinstance(name, str) and name):
+            raise TypeError(f"{type(self).__name__}: expected name to be a non-empty text, got {name!r}.")
+        self.name = name or automatic_name(type(self).__name__)
+        self._refuse(unknown)
+        self.dtype = self._float_type(dtype)
+        self.built = False
+        self.input_shape: Shape | None = None
+        self.output_shape: Any = None
+        self.batch_input_shape = self._declared_shape(input_shape, batch_input_shape, input_dim, input_length)
+        self._trainable = bool(trainable)
+        self._parameters: list[Parameter] = []
+        self._parent_path = ""
+        self._start_weights = None if weights is None else list(weights)
+
+    # ---- arguments
+
+    @property
+    def label(self) -> str:
+        """How errors call this layer, e.g. `LSTM "encoder"`."""
+        return f'{type(self).__name__} "{self.name}"'
+
+    @property
+    def path(self) -> str:
+        """Name with those of the layers around it, e.g. "bidirectional/forward_lstm"."""
+        return self._parent_path + self.name
+
+    def _refuse(self, unknown: dict[str, Any]) -> None:
+        for argument in unknown:
+            known = {
+                p.name
+                for cls in type(self).__mro__
+                if "__init__" in vars(cls)
+                for p in inspect.signature(vars(cls)["__init__"]).parameters.values()
+                if p.name != "self" and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+            }
+            near = difflib.get_close_matches(argument, known, n=1)
+            hint = f' Did you mean "{near[0]}"?' if near else f" Known arguments: {', '.join(sorted(known))}."
+            raise TypeError(f'{self.label}: there is no argument "{argument}".{hint}')
+
+    def _float_type(self, dtype: Any) -> np.dtype[Any]:
+        try:
+            found = np.dtype("float32" if dtype is None else dtype)
+        except TypeError:
+            found = None
+        if found not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise ValueError(f'{self.label}: expected dtype "float32" or "float64", got {dtype!r}.')
+        assert found is not None
+        return found
+
+    def _declared_shape(
+        self,
+        input_shape: Iterable[int | None] | None,
+        batch_input_shape: Iterable[int | None] | None,
+        input_dim: int | None,
+        input_length: int | None,
+    ) -> Shape | None:
+        if batch_input_shape is not None:
+            return self.shape_argument("batch_input_shape", batch_input_shape)
+        if input_shape is not None:
+            return (None, *self.shape_argument("input_shape", input_shape))
+        if input_dim is not None:
+            axes = (input_length, input_dim) if self.input_rank == 3 else (input_dim,)
+            return (None, *self.shape_argument("input_dim", axes))
+        return None
+
+    def shape_argument(self, argument: str, shape: Any) -> Shape:
+        """A tuple of positive integers and None; a single integer counts as one axis.
+
+        Raises: ValueError naming the argument.
+        """
+        axes = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+        for axis in axes:
+            if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int | np.integer) or axis < 1):
+                raise ValueError(
+                    f"{self.label}: expected {argument} to hold positive integers (None for an open axis), got {shape}."
+                )
+        return tuple(None if axis is None else int(axis) for axis in axes)
+
+    def positive_integer(self, argument: str, value: Any) -> int:
+        """`value` as an int > 0.
+
+        Raises: ValueError (TypeError for what is no integer at all) naming the layer and the argument.
+        """
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise TypeError(f"{self.label}: expected {argument} to be a positive integer, got {value!r}.")
+        if value < 1:
+            raise ValueError(f"{self.label}: expected {argument} to be a positive integer, got {value}.")
+        return int(value)
+
+    # ---- weights
+
+    def add_weight(self, name: str, shape: tuple[int, ...], initializer: Any = "glorot_uniform") -> Parameter:
+        """Make a parameter of this layer, drawn from the initializer."""
+        value = initializers.get(initializer)(shape, self.dtype, streams.generator())
+        if value.shape != tuple(shape):
+            raise ShapeError(f'{self.label}: the initializer of "{name}" gave {value.shape}, expected {tuple(shape)}.')
+        parameter = Parameter(name, value, path=f"{self.path}/{name}", trainable=self._trainable)
+        self._parameters.append(parameter)
+        return parameter
+
+    @property
+    def sublayers(self) -> list[Layer]:
+        """Layers inside this one (wrappers); their weights count as this layer's."""
+        return []
+
+    def adopt(self, layer: Layer) -> None:
+        """Put `layer` under this one: its weights' paths start with ours. Called before it is built."""
+        layer._parent_path = self.path + "/"
+        for inner in layer.sublayers:
+            layer.adopt(inner)
+
+    @property
+    def weights(self) -> list[Parameter]:
+        """All parameters in Keras' order."""
+        return self._parameters + [p for layer in self.sublayers for p in layer.weights]
+
+    variables = weights
+
+    @property
+    def trainable_weights(self) -> list[Parameter]:
+        """Parameters that training changes."""
+        return [p for p in self.weights if p.trainable]
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """The same: what an optimizer gets."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Parameter]:
+        """Parameters that training leaves alone."""
+        return [p for p in self.weights if not p.trainable]
+
+    @property
+    def trainable(self) -> bool:
+        """False keeps all weights of the layer as they are in training."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for parameter in self._parameters:
+            parameter.trainable = self._trainable
+        for layer in self.sublayers:
+            layer.trainable = value
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all weights, in the order of `weights`."""
+        return [p.numpy() for p in self.weights]
+
+    def set_weights(self, weights: Iterable[Any]) -> None:
+        """Overwrite all weights; nothing is written unless all arrays fit.
+
+        Raises: ShapeError listing the expected shapes; NotBuiltError before the layer has weights.
+        """
+        if not self.built:
+            raise NotBuiltError(f"{self.label}: has no weights yet. Give it an input_shape, or call it on data once.")
+        assign_all(self.label, self.weights, weights)
+
+    def count_params(self) -> int:
+        """Number of entries of all weights."""
+        return sum(p.size for p in self.weights)
+
+    # ---- building and running
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the parameters for inputs of this shape, batch axis included; subclasses call this last."""
+        self.input_shape = tuple(input_shape)
+        self.output_shape = self.compute_output_shape(self.input_shape)
+        self.built = True
+        if self._start_weights is not None:
+            self.set_weights(self._start_weights)
+            self._start_weights = None
+
+    def ensure_built(self, input_shape: Shape) -> None:
+        """Build once, after checking the number of axes."""
+        if not self.built:
+            self.require_rank(input_shape, self.input_rank)
+            self.build(input_shape)
+
+    def compute_output_shape(self, input_shape: Shape) -> Any:
+        """Shape of the output, batch axis included."""
+        return input_shape
+
+    def forward(self, x: Any, mode: Mode) -> tuple[Any, Backprop]:
+        """Run on a batch (array or Sequence); returns the output and backprop(d_y, gradients) -> d_x."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward(x, mode)")
+
+    def forward_logits(self, x: Any, mode: Mode) -> tuple[Any, Backprop]:
+        """As forward, without the final activation `logits_activation`."""
+        return self.forward(x, mode)
+
+    def __call__(self, x: Any, training: bool = False, mask: Any = None) -> Any:
+        """Run on an array and return an array; builds the layer at the first call.
+
+        Args: x: array; training: True switches dropout on; mask: (B, T) bool, True = keep, for inputs with time steps.
+        """
+        checked = self.check_input(x)
+        self.ensure_built((None, *checked.shape[1:]))
+        value = as_value(checked, mask, self.label)
+        y, _ = self.forward(value, Mode(training=training, random=streams.generator()))
+        return as_array(y)
+
+    # ---- checks
+
+    def require_rank(self, x: Any, rank: int | None) -> None:
+        """Check the number of axes of x (anything with a shape, or a shape).
+
+        Raises: ShapeError naming the layer, the axes expected, the shape that came, and the remedy.
+        """
+        shape = tuple(getattr(x, "shape", x))
+        if rank is None or len(shape) == rank:
+            return
+        axes = AXES.get(rank, "")
+        got = ", ".join("None" if axis is None else str(axis) for axis in shape) + ("," if len(shape) == 1 else "")
+        raise ShapeError(
+            f"{self.label}: expected x with {rank} axes {axes}, got ({got}).\n{self.rank_remedy(rank, len(shape))}"
+        )
+
+    def rank_remedy(self, rank: int, got: int) -> str:
+        """What to do about `got` axes where `rank` are needed."""
+        if rank == 3 and got == 2:
+            return "For one feature per step use x[..., None]; for token ids put Embedding first."
+        if rank == 3 and got == 1:
+            return "For one sequence of one feature use x[None, :, None]; for token ids put Embedding first."
+        if rank == 3:
+            return "Join the last axes: x.reshape(x.shape[0], x.shape[1], -1)."
+        if rank == 2 and got == 3:
+            return "To get rid of the time axis use return_sequences=False, a pooling layer or Flatten before it."
+        return "Reshape x, or put Reshape or Flatten first."
+
+    def require_features(self, x: Any, features: int) -> None:
+        """Check the last axis of x against the size seen at build.
+
+        Raises: ShapeError.
+        """
+        if x.shape[-1] != features:
+            raise ShapeError(
+                f"{self.label}: expected x with {features} features on the last axis (as built), "
+                f"got {tuple(x.shape)}.\nFeed the same number of features, or make a new layer."
+            )
+
+    def check_input(self, x: Any) -> Array:
+        """A user's x as a float array of this layer's dtype; for the layer that stands first.
+
+        Raises: TypeError for text or objects; ValueError or ShapeError for NaN, missing rows or steps, wrong axes.
+        """
+        array = numeric_array(self.label, x)
+        self.require_rank(array, self.input_rank)
+        if array.ndim < 2:
+            raise ShapeError(
+                f"{self.label}: expected x with a batch axis and a feature axis, got {array.shape}.\n"
+                "For one feature per row use x[:, None]; for one row use x[None, :]."
+            )
+        require_data(self.label, array)
+        self.require_declared(array)
+        array = np.ascontiguousarray(array, dtype=self.dtype)
+        wrong = np.isnan(array)
+        if wrong.any():
+            where = tuple(int(i) for i in np.argwhere(wrong)[0])
+            raise ValueError(
+                f"{self.label}: x holds NaN, first at x{list(where)}; {int(wrong.sum())} in all.\n"
+                "Fill or drop them before (numpy.nan_to_num, or dropna in pandas)."
+            )
+        return array
+
+    def require_declared(self, array: Array) -> None:
+        """Check x against the input_shape that the layer was given.
+
+        Raises: ShapeError.
+        """
+        if self.batch_input_shape is None:
+            return
+        expected = self.batch_input_shape
+        fits = len(expected) == array.ndim and all(
+            want is None or want == have for want, have in zip(expected[1:], array.shape[1:], strict=True)
+        )
+        if not fits:
+            raise ShapeError(
+                f"{self.label}: expected x of shape {expected} (its input_shape), got {array.shape}.\n"
+                "Use None in input_shape for an axis that may vary."
+            )
+
+    # ---- configuration
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, ready for JSON; subclasses add theirs."""
+        config: dict[str, Any] = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype.name}
+        if self.batch_input_shape is not None:
+            config["batch_input_shape"] = list(self.batch_input_shape)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Layer:
+        """A new layer, not built, from what get_config returned."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"<{self.label}, {'not built' if not self.built else f'{self.input_shape} -> {self.output_shape}'}>"
+
+
+def serialize(layer: Layer) -> dict[str, Any]:
+    """{"class_name", "config"} of a layer."""
+    return {"class_name": type(layer).__name__, "config": layer.get_config()}
+
+
+def deserialize(config: dict[str, Any]) -> Layer:
+    """The layer of a {"class_name", "config"}; classes of your own count from the moment they are defined.
+
+    Raises: ValueError naming an unknown class.
+    """
+    name = config["class_name"]
+    if name not in Layer.registry:
+        raise ValueError(
+            f'There is no layer class "{name}". If it is your own, import the module that defines it first.'
+        )
+    return Layer.registry[name].from_config(config["config"])
+
+
+def assign_all(label: str, parameters: list[Parameter], arrays: Iterable[Any]) -> None:
+    """Overwrite parameters by arrays, all or none.
+
+    Raises: ShapeError listing what is expected; TypeError for what is not numeric.
+    """
+    values = [np.asarray(array) for array in arrays]
+    if [v.shape for v in values] != [p.shape for p in parameters]:
+        expected = "\n".join(f"  {p.path} {p.shape}" for p in parameters) or "  (none)"
+        got = ", ".join(str(v.shape) for v in values) or "none"
+        raise ShapeError(f"{label}: expected {len(parameters)} arrays:\n{expected}\ngot {len(values)}: {got}.")
+    for parameter, value in zip(parameters, values, strict=True):
+        if not (np.issubdtype(value.dtype, np.number) or value.dtype == bool):
+            raise TypeError(f'"{parameter.path}": expected numbers, got an array of {value.dtype}.')
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.assign(value)

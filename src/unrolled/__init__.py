@@ -1,0 +1,31 @@
+"""Recurrent networks for Python: fast on the CPU, and transparent."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unrolled.random import set_random_seed as set_random_seed
+
+# Modules and names are imported when first asked for, so that `import unrolled` costs next to nothing.
+_MODULES = (
+    "activations", "backend", "callbacks", "datasets", "initializers", "layers", "losses", "metrics", "models",
+    "optimizers", "preprocessing", "random", "reference", "utils",
+)  # fmt: skip
+_NAMES = {"set_random_seed": "random"}
+
+__version__ = "0.1.0"
+__all__ = [*_MODULES, *_NAMES, "__version__"]  # noqa: PLE0604  names, all of them
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(import_module(f"unrolled.{_NAMES[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"unrolled.{name}")
+    raise AttributeError(f'module "unrolled" has no attribute "{name}"')
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""The layers, under Keras' names."""
+
+from unrolled.layers.base import Layer
+
+__all__ = ["Layer"]

@@ -1,0 +1,77 @@
+"""From a user's arrays to what layers hand to each other, and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from unrolled.batch import Sequence, Value
+from unrolled.errors import ShapeError
+from unrolled.parameters import Array
+
+
+def numeric_array(label: str, x: Any) -> Array:
+    """Anything array-like as an array of numbers.
+
+    Raises: TypeError for text, ragged lists and other objects, saying what to do.
+    """
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.dtype.kind in "USO":
+        flat = array.reshape(-1)
+        is_text = array.dtype.kind in "US" or isinstance(flat[0] if flat.size else None, str)
+        if is_text:
+            raise TypeError(
+                f"{label}: expected numbers, got text. Turn words into ids first (a tokenizer), then pad_sequences."
+            )
+        raise TypeError(
+            f"{label}: expected an array of numbers, got rows of different lengths or objects. "
+            "Use pad_sequences to give all rows one length."
+        )
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{label}: expected real numbers, got {array.dtype}.")
+    return array
+
+
+def require_data(label: str, array: Array) -> None:
+    """Check that there are rows and steps.
+
+    Raises: ShapeError.
+    """
+    if array.shape[0] == 0:
+        raise ShapeError(f"{label}: x has no rows, shape {array.shape}. Give at least one.")
+    if array.size == 0:
+        raise ShapeError(
+            f"{label}: x has an empty axis, shape {array.shape}. Every row needs at least one step and feature."
+        )
+
+
+def as_value(x: Array, mask: Any = None, label: str = "layer") -> Value:
+    """What layers hand to each other: (B, T, F) floats become a Sequence; anything else stays an array."""
+    if mask is not None:
+        mask = np.asarray(mask)
+        if mask.shape != x.shape[:2] or mask.dtype != bool:
+            raise ShapeError(
+                f"{label}: expected mask (batch, time) = {x.shape[:2]} of bool, got {mask.shape} of {mask.dtype}."
+            )
+    if x.ndim == 3 and x.dtype.kind == "f":
+        return Sequence.from_array(x, mask)
+    return x
+
+
+def as_array(y: Any) -> Any:
+    """Arrays for a person to read, from whatever a layer returned."""
+    if isinstance(y, tuple | list):
+        return [as_array(part) for part in y]
+    return y.to_array() if isinstance(y, Sequence) else y
+
+
+def cast(value: Any, dtype: np.dtype[Any]) -> Any:
+    """The same array or Sequence in another float type; ids and what fits already stay as they are."""
+    if isinstance(value, Sequence):
+        return value if value.dtype == dtype else replace(value, table=value.values.astype(dtype), rows=None)
+    return value.astype(dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
