@@ -24,8 +24,8 @@ class Sequence:
     index: Array
     rows: Array | None = None
     mask: Array | None = None
-    lead: Array = field(default=None)  # type: ignore[assignment]
-    trail: Array = field(default=None)  # type: ignore[assignment]
+    lead: Array = field(default=None)  # type: ignore[arg-type]
+    trail: Array = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         batch = self.index.shape[0]
@@ -51,7 +51,7 @@ class Sequence:
     @property
     def n(self) -> int:
         """Number of distinct rows."""
-        return self.table.shape[0] if self.rows is None else self.rows.shape[0]
+        return self.table.shape[0] if self.rows is None else int(self.rows.shape[0])
 
     def to_array(self) -> Array:
         """The padded array (B, T, F), for a person to read."""
@@ -74,9 +74,7 @@ class Sequence:
 
     def collect(self, d_array: Array) -> Array:
         """Gradient of the values (n, F) from the gradient of the padded array (B, T, F)."""
-        d_values = np.zeros((self.n, d_array.shape[-1]), d_array.dtype)
-        np.add.at(d_values, self.index.reshape(-1), d_array.reshape(-1, d_array.shape[-1]))
-        return d_values
+        return sum_rows(d_array.reshape(-1, d_array.shape[-1]), self.index.reshape(-1), self.n)
 
     @staticmethod
     def from_array(x: Array, mask: Array | None = None) -> Sequence:
@@ -88,7 +86,7 @@ class Sequence:
         if mask is None and batch > 1 and steps > 0:
             zero_first, zero_last = ~x[:, 0].any(axis=1), ~x[:, -1].any(axis=1)
             if zero_first.sum() > 1 or zero_last.sum() > 1:
-                live = x.any(axis=2)
+                live: Array = np.asarray(x.any(axis=2))
                 lead, trail = leading(~live), leading(~live[:, ::-1])
                 index[~live] = np.flatnonzero(~live.reshape(-1))[0]
         return Sequence(table=table, index=index, mask=mask, lead=lead, trail=trail)
@@ -97,7 +95,35 @@ class Sequence:
 def leading(flags: Array) -> Array:
     """How many True stand at the start of each row of (B, T) flags; (B,) int32."""
     first_false = np.argmin(flags, axis=1)
-    return np.where(flags.all(axis=1), flags.shape[1], first_false).astype(np.int32)
+    counts: Array = np.where(flags.all(axis=1), flags.shape[1], first_false).astype(np.int32)
+    return counts
+
+
+def distinct_tokens(ids: Array, size: int) -> tuple[Array, Array]:
+    """The distinct ids of a batch, and where each position finds its own: rows[index] == ids.
+
+    Args:    ids: (B, T) integers in [0, size).
+    Returns: rows (n,) int32, ascending; index (B, T) int32.
+    """
+    seen = np.zeros(size, bool)
+    seen[ids] = True
+    rows = np.flatnonzero(seen).astype(np.int32)
+    slots = np.empty(size, np.int32)
+    slots[rows] = np.arange(len(rows), dtype=np.int32)
+    return rows, slots[ids]
+
+
+def sum_rows(values: Array, index: Array, n: int) -> Array:
+    """Row r of the result (n, F) is the sum of all values[k] (N, F) with index[k] == r, in the order of k."""
+    if len(index) == n and np.array_equal(index, np.arange(n)):
+        return values
+    total = np.zeros((n, values.shape[1]), values.dtype)
+    order = np.argsort(index, kind="stable")
+    present = index[order]
+    starts = np.flatnonzero(np.diff(present, prepend=-1))
+    if len(starts):
+        total[present[starts]] = np.add.reduceat(values[order], starts, axis=0)
+    return total
 
 
 Value = Array | Sequence

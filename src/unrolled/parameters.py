@@ -123,11 +123,16 @@ class Gradients:
 
 @dataclass(frozen=True)
 class Mode:
-    """How a pass runs. training: dropout is active; keep: backprop will be called; random: the model's generator."""
+    """How a pass runs.
+
+    training: dropout is active; keep: backprop will be called; random: the model's generator; input_gradient: backprop
+    must return d_x (a layer may skip it and return None otherwise: nothing below it learns).
+    """
 
     training: bool = False
     keep: bool = False
     random: np.random.Generator | None = None
+    input_gradient: bool = True
 
 
 PREDICT = Mode()
