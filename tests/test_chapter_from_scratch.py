@@ -35,9 +35,7 @@ def test_forward_pass_is_the_simple_rnn_layer(rng: np.random.Generator) -> None:
 def test_forward_pass_says_which_shapes_it_wants() -> None:
     with pytest.raises(ShapeError) as caught:
         from_scratch.simple_rnn_forward_pass(np.ones((4, 3)), np.ones((3, 5)), np.ones((5, 5)), np.ones(5))
-    assert str(caught.value) == (
-        "expected W (H, 3), U (H, H) and b (H,) with one H, got (3, 5), (5, 5) and (5,)."
-    )
+    assert str(caught.value) == ("expected W (H, 3), U (H, H) and b (H,) with one H, got (3, 5), (5, 5) and (5,).")
     with pytest.raises(ShapeError) as caught:
         from_scratch.simple_rnn_forward_pass(np.ones(4), np.ones((3, 5)), np.ones((5, 5)), np.ones(5))
     assert str(caught.value) == "inputs: expected 2 axes (steps, features), got shape (4,)."

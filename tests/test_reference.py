@@ -19,6 +19,11 @@ RECORDED = json.loads((Path(reference.__file__).parent / "datasets" / "recorded.
 CELLS = list(reference.CELLS)
 SMOOTH = [("tanh", "sigmoid"), ("sigmoid", "tanh"), ("softsign", "linear"), ("linear", "softsign")]
 KINKED = [("relu", "hard_sigmoid"), ("hard_sigmoid", "relu")]
+FORMS = [  # (B, T, D, H), bias, masked, go_backwards
+    ((1, 1, 1, 1), True, False, False),
+    ((3, 4, 2, 3), True, True, False),
+    ((2, 3, 1, 2), False, True, True),
+]
 
 
 def draw_case(
@@ -51,9 +56,7 @@ def scalar_loss(run: reference.Run, d: dict[str, np.ndarray]) -> float:
     return float(total + ((run.c * d["d_c"]).sum() if run.c is not None else 0))
 
 
-def central_difference(
-    cell: str, case: dict[str, Any], d: dict[str, Any], array: np.ndarray, **how: Any
-) -> Any:
+def central_difference(cell: str, case: dict[str, Any], d: dict[str, Any], array: np.ndarray, **how: Any) -> Any:
     """d loss / d array, entry by entry; the error is of order step squared, 1e-10."""
     gradient, step = np.zeros_like(array), 1e-5
     for position in np.ndindex(array.shape):
@@ -67,32 +70,16 @@ def central_difference(
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize(("activation", "recurrent_activation"), SMOOTH + KINKED)
-@pytest.mark.parametrize(
-    ("sizes", "bias", "masked", "go_backwards"),
-    [
-        ((1, 1, 1, 1), True, False, False),
-        ((3, 4, 2, 3), True, True, False),
-        ((2, 3, 1, 2), False, True, True),
-    ],
-)
+@pytest.mark.parametrize("activations", SMOOTH + KINKED)
+@pytest.mark.parametrize("form", FORMS)
 def test_backward_is_the_slope_of_forward(
-    cell: str,
-    activation: str,
-    recurrent_activation: str,
-    sizes: tuple[int, int, int, int],
-    bias: bool,
-    masked: bool,
-    go_backwards: bool,
-    rng: np.random.Generator,
+    cell: str, activations: tuple[str, str], form: tuple[Any, ...], rng: np.random.Generator
 ) -> None:
     # A kink (relu at 0, hard_sigmoid at -3 and 3) within a step of a value is a chance of about 1e-5 a number,
     # and the seed is fixed: these cases are away from all of them.
-    how = {
-        "activation": activation,
-        "recurrent_activation": recurrent_activation,
-        "go_backwards": go_backwards,
-    }
+    sizes, bias, masked, go_backwards = form
+    how: dict[str, Any] = dict(zip(("activation", "recurrent_activation"), activations, strict=True))
+    how |= {"go_backwards": go_backwards}
     case = draw_case(cell, sizes, rng, bias, masked)
     run = reference.forward(cell, **case, **how)
     d = {name: rng.normal(size=run.outputs.shape) for name in ("d_outputs",)}
@@ -100,9 +87,7 @@ def test_backward_is_the_slope_of_forward(
     given = d if run.c is not None else {k: v for k, v in d.items() if k != "d_c"}
     gradients = reference.backward(run, **given)
     arrays = {"d_x": case["x"]} | {f"d_{s}0": case[f"{s}0"] for s in run.cell.states}
-    arrays |= {
-        f"d_{n}": w for n, w in zip(reference.Weights._fields, case["weights"], strict=True) if w is not None
-    }
+    arrays |= {f"d_{n}": w for n, w in zip(reference.Weights._fields, case["weights"], strict=True) if w is not None}
     assert set(gradients) == set(arrays)
     for name, array in arrays.items():
         expected = central_difference(cell, case, d, array, **how)
@@ -140,8 +125,8 @@ def test_values_and_gradients_of_keras(cell: str) -> None:
     run, gradients = golden_case(cell)
     computed = {"outputs": run.outputs, "h": run.h} | ({} if run.c is None else {"c": run.c}) | gradients
     assert set(computed) == set(GOLDEN[cell])
-    for name, values in GOLDEN[cell].items():  # twelve digits are written down
-        assert_allclose(computed[name].reshape(-1), values, rtol=0, atol=2e-12, err_msg=name)
+    for name, values in GOLDEN[cell].items():  # twelve digits are written down, all values are below 2
+        assert_allclose(computed[name].reshape(-1), values, rtol=0, atol=5.1e-12, err_msg=name)
 
 
 def test_simple_rnn_by_hand() -> None:
@@ -169,13 +154,9 @@ def test_gru_by_hand(reset_after: bool) -> None:
     kernel, recurrent = [[1.0, -2.0, 3.0]], [[0.1, 0.2, 0.3]]
     bias = [[0.5, 0.6, 0.7], [0.01, 0.02, 0.03]]
     cell = "gru_reset_after" if reset_after else "gru_reset_before"
-    run = reference.forward(
-        cell, [[[0.5]]], [kernel, recurrent, bias if reset_after else bias[0]], h0=[[2.0]]
-    )
+    run = reference.forward(cell, [[[0.5]]], [kernel, recurrent, bias if reset_after else bias[0]], h0=[[2.0]])
     extra = [0.01, 0.02, 0.03] if reset_after else [0.0, 0.0, 0.0]
-    update, reset = (
-        1 / (1 + math.exp(-z)) for z in (0.5 + 0.5 + 0.2 + extra[0], -1.0 + 0.6 + 0.4 + extra[1])
-    )
+    update, reset = (1 / (1 + math.exp(-z)) for z in (0.5 + 0.5 + 0.2 + extra[0], -1.0 + 0.6 + 0.4 + extra[1]))
     candidate = math.tanh(1.5 + 0.7 + (reset * (2.0 * 0.3 + extra[2]) if reset_after else reset * 2.0 * 0.3))
     got = {name: gate[0, 0, 0] for name, gate in run.gates.items()}
     assert got == pytest.approx({"update": update, "reset": reset, "candidate": candidate}, rel=1e-14)
@@ -195,9 +176,7 @@ def test_masked_steps_keep_the_state_and_repeat_the_output(cell: str, rng: np.ra
     assert_array_equal(run.last[1], 0)
     assert_array_equal(run.h[1], case["h0"][1])
     assert all(np.isnan(gate[~case["mask"]]).all() for gate in run.gates.values())
-    short = {
-        k: (v[:1, [1, 3]] if k in ("x", "mask") else v[:1] if k != "weights" else v) for k, v in case.items()
-    }
+    short = {k: (v[:1, [1, 3]] if k in ("x", "mask") else v[:1] if k != "weights" else v) for k, v in case.items()}
     assert_allclose(run.h[:1], reference.forward(cell, **short).h, rtol=0, atol=1e-15)
     gradients = reference.backward(run, np.ones_like(run.outputs))
     assert_array_equal(gradients["d_x"][~case["mask"]], 0)
@@ -231,9 +210,7 @@ def test_float_type_follows_x(cell: str, dtype: type, rng: np.random.Generator) 
 
 
 def test_no_steps_returns_the_initial_state() -> None:
-    run = reference.forward(
-        "lstm", np.zeros((2, 0, 3)), [np.ones((3, 4)), np.ones((1, 4))], h0=[[1.0], [2.0]]
-    )
+    run = reference.forward("lstm", np.zeros((2, 0, 3)), [np.ones((3, 4)), np.ones((1, 4))], h0=[[1.0], [2.0]])
     assert_array_equal(run.h, [[1.0], [2.0]])
     assert_array_equal(run.last, np.zeros((2, 1)))
 
@@ -242,9 +219,7 @@ def test_activations_do_not_overflow_and_keep_nan() -> None:
     z = np.array([-1e4, -745.0, 0.0, 745.0, 1e4, np.nan])
     with np.errstate(all="raise", under="ignore"):
         assert_array_equal(reference.sigmoid(z)[[0, 2, 4, 5]], [0.0, 0.5, 1.0, np.nan])
-    assert_allclose(
-        reference.hard_sigmoid(np.array([-4.0, -3.0, 0.0, 1.5, 3.0, 9.0])), [0, 0, 0.5, 0.75, 1, 1]
-    )
+    assert_allclose(reference.hard_sigmoid(np.array([-4.0, -3.0, 0.0, 1.5, 3.0, 9.0])), [0, 0, 0.5, 0.75, 1, 1])
     for name, activation in reference.ACTIVATIONS.items():
         assert np.isnan(activation.function(z)[-1]), name
 
@@ -294,7 +269,7 @@ def test_errors_say_what_came(rng: np.random.Generator) -> None:
         with pytest.raises(kind) as caught:
             reference.forward(cell, **case | change)
         assert str(caught.value) == text
-    with pytest.raises(ValueError, match="^simple_rnn: got c0, but only the LSTM has a cell state.$"):
+    with pytest.raises(ValueError, match=r"^simple_rnn: got c0, but only the LSTM has a cell state\.$"):
         reference.forward("simple_rnn", np.zeros((1, 1, 1)), [[[1.0]], [[1.0]]], c0=[[1.0]])
     with pytest.raises(ShapeError) as caught_shape:
         reference.backward(reference.forward("lstm", **case), np.zeros((2, 3, 4)))

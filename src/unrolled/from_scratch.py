@@ -138,9 +138,7 @@ def carry_track_step(
     return output_t, i_t * k_t + c_t * f_t
 
 
-def carry_track_forward_pass(
-    inputs: ArrayLike, w: CarryTrackWeights, activation: str = "tanh"
-) -> tuple[Array, Array]:
+def carry_track_forward_pass(inputs: ArrayLike, w: CarryTrackWeights, activation: str = "tanh") -> tuple[Array, Array]:
     """`carry_track_step` over one sequence, from a state and a carry of zeros.
 
     Args:    inputs (T, D); w: the weights; activation: a name in `reference.ACTIVATIONS`.

@@ -106,9 +106,7 @@ def simple_rnn_step(x: Array, state: State, w: Weights, f: Activation, g: Activa
     return (new_h,), {"x": x, "h": h, "hidden": new_h}
 
 
-def simple_rnn_step_backward(
-    s: Saved, d_state: State, w: Weights, f: Activation, g: Activation
-) -> SteppedBack:
+def simple_rnn_step_backward(s: Saved, d_state: State, w: Weights, f: Activation, g: Activation) -> SteppedBack:
     """d_z = d_h' * f'(z), and from there to everything that z was made of."""
     d_z = d_state[0] * f.slope(s["hidden"])
     d_weights = Weights(s["x"].T @ d_z, s["h"].T @ d_z, d_z.sum(axis=0))
@@ -167,9 +165,7 @@ def gru_reset_before_step(x: Array, state: State, w: Weights, f: Activation, g: 
     return (new_h,), {"x": x, "h": h, "update": update, "reset": reset, "candidate": candidate}
 
 
-def gru_reset_before_step_backward(
-    s: Saved, d_state: State, w: Weights, f: Activation, g: Activation
-) -> SteppedBack:
+def gru_reset_before_step_backward(s: Saved, d_state: State, w: Weights, f: Activation, g: Activation) -> SteppedBack:
     """The equations of `gru_reset_before_step` from last to first."""
     (d_new_h,) = d_state
     h, units = s["h"], s["h"].shape[1]
@@ -206,9 +202,7 @@ def gru_reset_after_step(x: Array, state: State, w: Weights, f: Activation, g: A
     return (new_h,), saved | {"h_candidate": h_candidate}
 
 
-def gru_reset_after_step_backward(
-    s: Saved, d_state: State, w: Weights, f: Activation, g: Activation
-) -> SteppedBack:
+def gru_reset_after_step_backward(s: Saved, d_state: State, w: Weights, f: Activation, g: Activation) -> SteppedBack:
     """The equations of `gru_reset_after_step` from last to first."""
     (d_new_h,) = d_state
     d_update = d_new_h * (s["h"] - s["candidate"]) * g.slope(s["update"])
