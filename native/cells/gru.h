@@ -1,0 +1,72 @@
+// gru.h: the GRU as Keras has it, reset_after=True: x = input W + b, m = h U + b_r with a bias of its own;
+//   z = s(x_z + m_z)   r = s(x_r + m_r)   g = a(x_h + r m_h)   h' = z h + (1 - z) g
+// Stash of a row: [unit block][z r m_h][W], then g (Hp). Backward leaves dz dr d(m_h) and, in g's place, dg.
+// Source: Cho et al. 2014; the variant with the reset after the product, as in cuDNN.
+#pragma once
+#include "cell.h"
+
+namespace UNROLLED_LEVEL {
+
+template <class T> struct Gru {
+  static constexpr int gates = 3, slots = 4;
+  static constexpr bool has_c = false, forward_stash = true, recurrent_bias = true;
+  static constexpr int W = width<T>;
+
+  static void pack(const T *U, int H, Weights<T> &w, T *forward, T *backward, T *, T *) {
+    pack_forward<T>(U, H, 3, 0, 3, forward);
+    if (backward) pack_backward<T>(U, H, 3, 0, 3, backward);
+    (void)w;
+  }
+
+  static void forward(const Weights<T> &w, const ForwardStep<T> &s) {
+    const T one = 1;
+    const T *bias[64];
+    for (int r = 0; r < s.n; r++) bias[r] = w.bias;
+    for (int u = 0; u < w.Hp; u += W) {
+      const size_t at = size_t(u) * 3, g_at = size_t(w.Hp) * 3 + u;
+      rows_product<T, 3>(s.n, s.h_prev, w.forward + at * w.H, w.H, w.bias ? bias : nullptr, s.stash, at);
+      for (int r = 0; r < s.n; r++) {
+        T *q = s.stash[r] + at;
+        store<T>(q, load<T>(q) + load<T>(s.x[r] + at));
+        store<T>(q + W, load<T>(q + W) + load<T>(s.x[r] + at + W));
+      }
+      activate<T>(w.recurrent_activation, s.n, s.stash, at);
+      activate<T>(w.recurrent_activation, s.n, s.stash, at + W);
+      for (int r = 0; r < s.n; r++) {
+        const T *q = s.stash[r] + at;
+        store<T>(s.stash[r] + g_at, load<T>(s.x[r] + at + 2 * W) + load<T>(q + W) * load<T>(q + 2 * W));
+      }
+      activate<T>(w.activation, s.n, s.stash, g_at);
+      for (int r = 0; r < s.n; r++) {
+        const Vec<T> z = load<T>(s.stash[r] + at);
+        store<T>(s.h[r] + u, z * load<T>(s.h_prev[r] + u) + (one - z) * load<T>(s.stash[r] + g_at));
+      }
+    }
+  }
+
+  static void backward(const Weights<T> &w, const BackwardStep<T> &s) {
+    const T one = 1;
+    const Activation a = w.activation, ra = w.recurrent_activation;
+    for (int r = 0; r < s.n; r++)
+      for (int u = 0; u < w.Hp; u += W) {
+        T *q = s.stash[r] + size_t(u) * 3, *p = s.stash[r] + size_t(w.Hp) * 3 + u;
+        const Vec<T> z = load<T>(q), reset = load<T>(q + W), m = load<T>(q + 2 * W), g = load<T>(p);
+        const Vec<T> dh = load<T>(s.dh[r] + u);
+        const Vec<T> dg = dh * (one - z) * slope<T>(a, g);
+        store<T>(q, dh * (load<T>(s.h_prev[r] + u) - g) * slope<T>(ra, z));
+        store<T>(q + W, dg * m * slope<T>(ra, reset));
+        store<T>(q + 2 * W, dg * reset);
+        store<T>(p, dg);
+        store<T>(s.dh[r] + u, dh * z);
+      }
+    back_through<T>(w.Hp, 3 * w.Hp, s.n, s.stash, w.backward, s.dh, s.dh);
+  }
+
+  static int maps(int Hp, RecurrentMap *out) {
+    out[0] = {-1, 0, 3 * Hp, 0, 3};
+    return 1;
+  }
+  static int x_column(int Hp, int ub, int g) { return g < 2 ? (ub * 3 + g) * W : 3 * Hp + ub * W; }
+};
+
+}  // namespace UNROLLED_LEVEL

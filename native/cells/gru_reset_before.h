@@ -1,0 +1,92 @@
+// gru_reset_before.h: the GRU of the paper, reset_after=False; x = input W + b already:
+//   z = s(x_z + h U_z)   r = s(x_r + h U_r)   g = a(x_h + (r h) U_h)   h' = z h + (1 - z) g
+// The candidate needs r of all units, so a step has two passes. Stash of a row: [unit block][z r][W], r h (Hp), g (Hp);
+// backward leaves dz dr, r h as it was, and dg.
+// Source: Cho et al. 2014.
+#pragma once
+#include "cell.h"
+
+namespace UNROLLED_LEVEL {
+
+template <class T> struct GruResetBefore {
+  static constexpr int gates = 3, slots = 4;
+  static constexpr bool has_c = false, forward_stash = true, recurrent_bias = false;
+  static constexpr int W = width<T>;
+
+  static void pack(const T *U, int H, Weights<T> &w, T *forward, T *backward, T *forward2, T *backward2) {
+    pack_forward<T>(U, H, 3, 0, 2, forward);
+    pack_forward<T>(U, H, 3, 2, 1, forward2);
+    if (backward) {
+      pack_backward<T>(U, H, 3, 0, 2, backward);
+      pack_backward<T>(U, H, 3, 2, 1, backward2);
+    }
+    (void)w;
+  }
+
+  static void forward(const Weights<T> &w, const ForwardStep<T> &s) {
+    const T one = 1;
+    const size_t rh_at = size_t(w.Hp) * 2, g_at = size_t(w.Hp) * 3;
+    const T *rh[64];
+    for (int r = 0; r < s.n; r++) rh[r] = s.stash[r] + rh_at;
+    for (int u = 0; u < w.Hp; u += W) {
+      const size_t at = size_t(u) * 2;
+      rows_product<T, 2>(s.n, s.h_prev, w.forward + at * w.H, w.H, nullptr, s.stash, at);
+      for (int r = 0; r < s.n; r++) {
+        T *q = s.stash[r] + at;
+        store<T>(q, load<T>(q) + load<T>(s.x[r] + size_t(u) * 3));
+        store<T>(q + W, load<T>(q + W) + load<T>(s.x[r] + size_t(u) * 3 + W));
+      }
+      activate<T>(w.recurrent_activation, s.n, s.stash, at);
+      activate<T>(w.recurrent_activation, s.n, s.stash, at + W);
+      for (int r = 0; r < s.n; r++)
+        store<T>(s.stash[r] + rh_at + u, load<T>(s.stash[r] + at + W) * load<T>(s.h_prev[r] + u));
+    }
+    for (int u = 0; u < w.Hp; u += W) {
+      rows_product<T, 1>(s.n, rh, w.forward2 + size_t(u) * w.H, w.H, nullptr, s.stash, g_at + u);
+      for (int r = 0; r < s.n; r++) {
+        T *p = s.stash[r] + g_at + u;
+        store<T>(p, load<T>(p) + load<T>(s.x[r] + size_t(u) * 3 + 2 * W));
+      }
+      activate<T>(w.activation, s.n, s.stash, g_at + u);
+      for (int r = 0; r < s.n; r++) {
+        const Vec<T> z = load<T>(s.stash[r] + size_t(u) * 2);
+        store<T>(s.h[r] + u, z * load<T>(s.h_prev[r] + u) + (one - z) * load<T>(s.stash[r] + g_at + u));
+      }
+    }
+  }
+
+  static void backward(const Weights<T> &w, const BackwardStep<T> &s) {
+    const T one = 1;
+    const Activation a = w.activation, ra = w.recurrent_activation;
+    const size_t g_at = size_t(w.Hp) * 3;
+    const T *dg[64];
+    for (int r = 0; r < s.n; r++) {
+      dg[r] = s.stash[r] + g_at;
+      for (int u = 0; u < w.Hp; u += W) {
+        T *q = s.stash[r] + size_t(u) * 2, *p = s.stash[r] + g_at + u;
+        const Vec<T> z = load<T>(q), g = load<T>(p), dh = load<T>(s.dh[r] + u);
+        store<T>(p, dh * (one - z) * slope<T>(a, g));
+        store<T>(q, dh * (load<T>(s.h_prev[r] + u) - g) * slope<T>(ra, z));
+        store<T>(s.dh[r] + u, dh * z);
+      }
+    }
+    back_through<T>(w.Hp, w.Hp, s.n, dg, w.backward2, nullptr, s.scratch);  // d(r h)
+    for (int r = 0; r < s.n; r++)
+      for (int u = 0; u < w.Hp; u += W) {
+        T *q = s.stash[r] + size_t(u) * 2 + W;
+        const Vec<T> reset = load<T>(q), d = load<T>(s.scratch[r] + u);
+        store<T>(q, d * load<T>(s.h_prev[r] + u) * slope<T>(ra, reset));
+        store<T>(s.dh[r] + u, load<T>(s.dh[r] + u) + d * reset);
+      }
+    back_through<T>(w.Hp, 2 * w.Hp, s.n, s.stash, w.backward, s.dh, s.dh);
+  }
+
+  static int maps(int Hp, RecurrentMap *out) {
+    out[0] = {-1, 0, 2 * Hp, 0, 2};
+    out[1] = {2 * Hp, 3 * Hp, Hp, 2, 1};
+    return 2;
+  }
+  static int x_column(int Hp, int ub, int g) { return g < 2 ? (ub * 2 + g) * W : 3 * Hp + ub * W; }
+};
+
+}  // namespace UNROLLED_LEVEL

@@ -1,0 +1,40 @@
+// simple_rnn.h: h' = f(x + h U), x = input W + b already.
+// Source: Elman 1990.
+#pragma once
+#include "cell.h"
+
+namespace UNROLLED_LEVEL {
+
+template <class T> struct SimpleRnn {
+  static constexpr int gates = 1, slots = 1;
+  static constexpr bool has_c = false, forward_stash = false, recurrent_bias = false;
+  static constexpr int W = width<T>;
+
+  static void pack(const T *U, int H, Weights<T> &w, T *forward, T *backward, T *, T *) {
+    pack_forward<T>(U, H, 1, 0, 1, forward);
+    if (backward) pack_backward<T>(U, H, 1, 0, 1, backward);
+    (void)w;
+  }
+
+  static void forward(const Weights<T> &w, const ForwardStep<T> &s) {
+    for (int u = 0; u < w.Hp; u += W) {
+      rows_product<T, 1>(s.n, s.h_prev, w.forward + size_t(u) * w.H, w.H, s.x, s.h, u);
+      activate<T>(w.activation, s.n, s.h, u);
+    }
+  }
+
+  static void backward(const Weights<T> &w, const BackwardStep<T> &s) {
+    for (int r = 0; r < s.n; r++)
+      for (int u = 0; u < w.Hp; u += W)
+        store<T>(s.stash[r] + u, load<T>(s.dh[r] + u) * slope<T>(w.activation, load<T>(s.h[r] + u)));
+    back_through<T>(w.Hp, w.Hp, s.n, s.stash, w.backward, nullptr, s.dh);
+  }
+
+  static int maps(int Hp, RecurrentMap *out) {
+    out[0] = {-1, 0, Hp, 0, 1};
+    return 1;
+  }
+  static int x_column(int, int ub, int) { return ub * W; }
+};
+
+}  // namespace UNROLLED_LEVEL

@@ -1,0 +1,119 @@
+// kernels.h: what module.cpp may ask of the compiled kernels, one table per instruction set and float type.
+//
+// Legend: B rows, T steps, D features in, H units, G gates. W lanes of a vector; Hp = H rounded up to W.
+// A "packed" row of C columns groups is [unit block][group][W]: all gates of W units stand together.
+// State rows are numbered: 0 is blank (zeros), 1 .. P the shared prefix, P+1 .. P+N the rows' own steps, and
+// then the S initial states (one for all rows, or one a row). Steps ("positions") are numbered 0 .. P+N-1.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace unrolled {
+
+enum class Activation : int { tanh, sigmoid, relu, linear, hard_sigmoid, softsign };
+
+enum class CellKind : int {
+#define CELL(name, ...) name,
+#include "cells.def"
+#undef CELL
+};
+
+// Which steps run, in which order, from which state: made once a batch by plan.cpp.
+struct PlanView {
+  int batch, steps;          // B, T
+  int values;                // n: rows of the projected table
+  int prefix, own;           // P, N
+  int initial;               // S
+  const int32_t *order;      // (B,) rows by falling number of own steps
+  const int32_t *offset;     // (B+1,) own steps of the q-th row of order: positions offset[q] .. offset[q+1]-1
+  const int32_t *start;      // (B,) state row that the q-th row of order starts from
+  const int32_t *value;      // (P+N,) row of the projected table that a position reads
+  const int32_t *previous;   // (P+N,) state row before a position
+  const int32_t *final_row;  // (B,) state row after the last step, by original row
+  const int32_t *last_row;   // (B,) row of the outputs that the last step shows, by original row
+  const int32_t *bucket;     // (n+1,) and
+  const int32_t *by_value;   // (P+N,): positions sorted by value; those of value v are by_value[bucket[v]..bucket[v+1])
+};
+
+template <class T> struct ProjectArgs {
+  CellKind cell;
+  int H, D, values;
+  const T *table;       // (V, ld)
+  size_t ld;
+  const int32_t *rows;  // (n,) or null
+  const T *kernel;      // (D, G*H)
+  const T *bias;        // (G*H,) or null
+  T *z;                 // out: (n, G*Hp) packed
+};
+
+template <class T> struct ForwardArgs {
+  CellKind cell;
+  Activation activation, recurrent_activation;
+  int H;
+  PlanView plan;
+  const T *z;                 // (n, G*Hp) packed
+  const T *recurrent_kernel;  // (H, G*H)
+  const T *recurrent_bias;    // (G*H,) or null; GRU with reset_after only
+  const T *h0, *c0;           // (S, H) or null: zeros
+  T *h, *c;                   // out: (state rows, Hp); see keep
+  T *stash;                   // out: (P+N, slots*Hp) or null
+  bool keep_h, keep_c;        // false: only blank, prefix and initial rows are kept
+  T *final_h, *final_c;       // out: (B, H) by original row; final_c null where the cell has none
+  T *last;                    // out: (B, H) output of the last step by original row
+};
+
+template <class T> struct BackwardArgs {
+  CellKind cell;
+  Activation activation, recurrent_activation;
+  int H;
+  PlanView plan;
+  const T *recurrent_kernel;
+  const T *h, *c;         // as forward left them, everything kept
+  T *stash;               // in: as forward left it; out: gradients of the pre-activations
+  const T *d_outputs;     // (1+P+N, d_ld) or null: gradients of the output rows
+  size_t d_ld;
+  const T *d_last;        // (B, H) by original row, or null
+  const T *d_final_h, *d_final_c;  // (B, H) by original row, or null
+  T *d_recurrent_kernel;  // out: (H, G*H)
+  T *d_recurrent_bias;    // out: (G*H,) or null
+  T *d_h0, *d_c0;         // out: (S, H) or null
+};
+
+template <class T> struct ProjectBackwardArgs {
+  CellKind cell;
+  int H, D;
+  PlanView plan;
+  const T *table;
+  size_t ld;
+  const int32_t *rows;
+  const T *kernel;
+  const T *stash;    // gradients of the pre-activations
+  T *d_kernel;       // out: (D, G*H) or null
+  T *d_bias;         // out: (G*H,) or null
+  T *d_values;       // out: (n, d_ld) or null, d_ld a multiple of W, >= D
+  size_t d_ld;
+};
+
+template <class T> struct MatmulArgs {
+  int M, N, K;
+  const T *a;
+  size_t lda;
+  bool transpose_a;
+  const T *b;  // (K, N), or (N, K) if transpose_b
+  size_t ldb;
+  bool transpose_b;
+  T *c;  // (M, N), contiguous
+};
+
+template <class T> struct Kernels {
+  int lanes;
+  void (*project)(const ProjectArgs<T> &);
+  void (*forward)(const ForwardArgs<T> &);
+  void (*backward)(const BackwardArgs<T> &);
+  void (*project_backward)(const ProjectBackwardArgs<T> &);
+  void (*matmul)(const MatmulArgs<T> &);
+  // out (n, F) = sums of d (m, F) over the positions of each value; bucket and by_value as in PlanView.
+  void (*collect)(int n, int F, const int32_t *bucket, const int32_t *by_value, const T *d, T *out);
+};
+
+}  // namespace unrolled

@@ -1,0 +1,1 @@
+// Filled by the optimizer kernels.

@@ -1,0 +1,65 @@
+// Compiled once per instruction set: the table of kernels for float and double.
+#include "cells/gru.h"
+#include "cells/gru_reset_before.h"
+#include "cells/lstm.h"
+#include "cells/simple_rnn.h"
+#include "projection.h"
+#include "recurrence.h"
+
+namespace UNROLLED_LEVEL {
+namespace {
+
+using unrolled::CellKind;
+
+#define CELL(name, type, gate_count, slot_count, states, biases)                                     \
+  static_assert(type<float>::gates == gate_count && type<float>::slots == slot_count &&              \
+                type<float>::has_c == (states == 2) && type<float>::recurrent_bias == (biases == 2));
+#include "cells.def"
+#undef CELL
+
+template <class T> void project(const ProjectArgs<T> &args) {
+  switch (args.cell) {
+#define CELL(name, type, ...) \
+  case CellKind::name: return Projection<type, T>::forward(args);
+#include "cells.def"
+#undef CELL
+  }
+}
+template <class T> void project_backward(const ProjectBackwardArgs<T> &args) {
+  switch (args.cell) {
+#define CELL(name, type, ...) \
+  case CellKind::name: return Projection<type, T>::backward(args);
+#include "cells.def"
+#undef CELL
+  }
+}
+template <class T> void forward(const ForwardArgs<T> &args) {
+  switch (args.cell) {
+#define CELL(name, type, ...) \
+  case CellKind::name: return Recurrence<type, T>::forward(args);
+#include "cells.def"
+#undef CELL
+  }
+}
+template <class T> void backward(const BackwardArgs<T> &args) {
+  switch (args.cell) {
+#define CELL(name, type, ...) \
+  case CellKind::name: return Recurrence<type, T>::backward(args);
+#include "cells.def"
+#undef CELL
+  }
+}
+
+template <class T> constexpr unrolled::Kernels<T> table() {
+  return {width<T>, project<T>, forward<T>, backward<T>, project_backward<T>, matmul<T>, collect<T>};
+}
+
+}  // namespace
+
+extern const unrolled::Kernels<float> kernels_float;
+extern const unrolled::Kernels<double> kernels_double;
+// constinit: nothing of this level may run when the module loads.
+constinit const unrolled::Kernels<float> kernels_float = table<float>();
+constinit const unrolled::Kernels<double> kernels_double = table<double>();
+
+}  // namespace UNROLLED_LEVEL

@@ -1,0 +1,382 @@
+// module.cpp: the only binding file. Checks shapes and dtypes, allocates results, releases the GIL, calls the kernels.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <string>
+
+#include "kernels.h"
+#include "plan.h"
+#include "threads.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using namespace unrolled;
+
+#define DECLARE_LEVEL(level)                     \
+  namespace level {                              \
+  extern const Kernels<float> kernels_float;     \
+  extern const Kernels<double> kernels_double;   \
+  }
+DECLARE_LEVEL(baseline)
+#ifdef UNROLLED_HAS_avx2
+DECLARE_LEVEL(avx2)
+#endif
+#ifdef UNROLLED_HAS_avx512
+DECLARE_LEVEL(avx512)
+#endif
+
+namespace {
+
+// ---- instruction sets ----
+
+struct Level {
+  const char *name;
+  bool (*runs_here)();
+  const Kernels<float> *f;
+  const Kernels<double> *d;
+};
+
+const Level all_levels[] = {
+#ifdef UNROLLED_HAS_avx512
+    {"avx512",
+     [] {
+       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+              __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("bmi2");
+     },
+     &avx512::kernels_float, &avx512::kernels_double},
+#endif
+#ifdef UNROLLED_HAS_avx2
+    {"avx2",
+     [] {
+       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+              __builtin_cpu_supports("bmi2");
+     },
+     &avx2::kernels_float, &avx2::kernels_double},
+#endif
+    {"baseline", [] { return true; }, &baseline::kernels_float, &baseline::kernels_double},
+};
+const Level *level = nullptr;
+
+std::vector<std::string> levels() {
+  std::vector<std::string> names;
+  for (const Level &l : all_levels)
+    if (l.runs_here()) names.push_back(l.name);
+  return names;
+}
+
+void set_level(const std::string &name) {
+  for (const Level &l : all_levels)
+    if (l.runs_here() && name == l.name) {
+      level = &l;
+      return;
+    }
+  std::string known;
+  for (const auto &l : levels()) known += (known.empty() ? "" : ", ") + l;
+  throw nb::value_error(("UNROLLED_SIMD: this machine and build have the levels " + known + ", got \"" + name + "\"").c_str());
+}
+
+template <class T> const Kernels<T> &kernels();
+template <> const Kernels<float> &kernels<float>() { return *level->f; }
+template <> const Kernels<double> &kernels<double>() { return *level->d; }
+
+// ---- cells ----
+
+struct CellInfo {
+  const char *name;
+  int gates, slots, states, biases;
+};
+const CellInfo cells[] = {
+#define CELL(name, type, gates, slots, states, biases) {#name, gates, slots, states, biases},
+#include "cells.def"
+#undef CELL
+};
+constexpr int cell_count = sizeof(cells) / sizeof(cells[0]);
+
+const CellInfo &cell_info(int cell) {
+  if (cell < 0 || cell >= cell_count) throw nb::value_error("no such cell");
+  return cells[cell];
+}
+Activation activation_of(int number) {
+  if (number < 0 || number > int(Activation::softsign)) throw nb::value_error("no such activation");
+  return Activation(number);
+}
+
+// ---- arrays ----
+
+template <class T> using Matrix = nb::ndarray<const T, nb::ndim<2>, nb::device::cpu>;  // rows may be strided
+template <class T> using Packed = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
+template <class T> using Out = nb::ndarray<nb::numpy, T>;
+using Ids = nb::ndarray<const int32_t, nb::c_contig, nb::device::cpu>;
+template <class T> using Maybe = std::optional<Packed<T>>;
+
+void require(bool ok, const char *what) {
+  if (!ok) throw nb::value_error(what);
+}
+
+// A new array of T from the buffer pool; rows x columns, or rows x columns x more.
+template <class T> struct New {
+  T *data = nullptr;
+  size_t rows, columns;
+  New(size_t rows, size_t columns) : rows(rows), columns(columns) {
+    data = static_cast<T *>(take_buffer((rows * columns + 64) * sizeof(T)));
+  }
+  // The array as Python sees it: the first `shown` columns of every row.
+  Out<T> give(size_t shown_rows, size_t shown) {
+    nb::capsule owner(data, [](void *p) noexcept { give_buffer(p); });
+    const size_t shape[2] = {shown_rows, shown};
+    const int64_t strides[2] = {int64_t(columns), 1};
+    return Out<T>(data, 2, shape, owner, strides);
+  }
+  Out<T> give() { return give(rows, columns); }
+};
+
+template <class T> Out<T> vector_of(std::vector<T> values, std::vector<size_t> shape) {
+  auto *kept = new std::vector<T>(std::move(values));
+  nb::capsule owner(kept, [](void *p) noexcept { delete static_cast<std::vector<T> *>(p); });
+  return Out<T>(kept->data(), shape.size(), shape.data(), owner);
+}
+
+template <class T> const T *data_or_null(const Maybe<T> &array) { return array ? array->data() : nullptr; }
+template <class T> void check_shape(const Maybe<T> &array, size_t rows, size_t columns, const char *what) {
+  if (array) require(array->ndim() == 2 && array->shape(0) == rows && array->shape(1) == columns, what);
+}
+
+int padded(int H, int lanes) { return (H + lanes - 1) / lanes * lanes; }
+
+// ---- functions ----
+
+Plan plan_of(Ids index, std::optional<nb::ndarray<const bool, nb::c_contig, nb::device::cpu>> mask, Ids lead, int values,
+             bool reverse, bool row_states) {
+  require(index.ndim() == 2 && lead.ndim() == 1 && lead.shape(0) == index.shape(0), "index (B, T), lead (B,)");
+  if (mask) require(mask->ndim() == 2 && mask->shape(0) == index.shape(0) && mask->shape(1) == index.shape(1), "mask (B, T)");
+  require(index.size() < (size_t(1) << 31) - 1, "a batch has at most 2^31 - 2 steps");
+  for (size_t i = 0; i < index.size(); i++)
+    if (uint32_t(index.data()[i]) >= uint32_t(values)) throw nb::index_error("index outside the table");
+  const uint8_t *m = mask ? reinterpret_cast<const uint8_t *>(mask->data()) : nullptr;
+  nb::gil_scoped_release release;
+  return make_plan(index.data(), m, lead.data(), int(index.shape(0)), int(index.shape(1)), values, reverse, row_states);
+}
+
+template <class T>
+Out<T> project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel, Maybe<T> bias) {
+  const CellInfo &info = cell_info(cell);
+  const int D = int(table.shape(1)), G = info.gates, H = units;
+  require(units > 0 && kernel.ndim() == 2 && int(kernel.shape(0)) == D && int(kernel.shape(1)) == G * H, "kernel (D, G*H)");
+  require(table.stride(1) == 1 || table.shape(1) == 1, "rows of table must be contiguous");
+  if (bias) require(int(bias->size()) == G * H, "bias (G*H,)");
+  const int n = rows ? int(rows->size()) : int(table.shape(0));
+  if (rows)
+    for (int i = 0; i < n; i++)
+      if (uint32_t(rows->data()[i]) >= table.shape(0)) throw nb::index_error("rows outside the table");
+  New<T> z(n, size_t(G) * padded(H, kernels<T>().lanes));
+  {
+    nb::gil_scoped_release release;
+    kernels<T>().project({CellKind(cell), H, D, n, table.data(), size_t(table.stride(0)),
+                          rows ? rows->data() : nullptr, kernel.data(), data_or_null(bias), z.data});
+  }
+  return z.give();
+}
+
+template <class T>
+nb::tuple forward(int cell, int activation, int recurrent_activation, const Plan &plan, Packed<T> z,
+                  Packed<T> recurrent_kernel, Maybe<T> recurrent_bias, Maybe<T> h0, Maybe<T> c0, bool keep,
+                  bool sequences) {
+  const CellInfo &info = cell_info(cell);
+  require(recurrent_kernel.ndim() == 2 && recurrent_kernel.shape(1) == recurrent_kernel.shape(0) * info.gates,
+          "recurrent_kernel (H, G*H)");
+  const int H = int(recurrent_kernel.shape(0)), Hp = padded(H, kernels<T>().lanes);
+  require(z.ndim() == 2 && int(z.shape(0)) == plan.values && int(z.shape(1)) == info.gates * Hp, "z (n, G*Hp)");
+  if (recurrent_bias) require(info.biases == 2 && int(recurrent_bias->size()) == info.gates * H, "recurrent_bias (G*H,)");
+  check_shape<T>(h0, plan.initial, H, "h0 (S, H)");
+  check_shape<T>(c0, plan.initial, H, "c0 (S, H)");
+  const bool has_c = info.states == 2, keep_h = keep || sequences;
+  const size_t positions = size_t(plan.prefix) + plan.own, kept = 1 + size_t(plan.prefix) + plan.initial;
+  New<T> h((keep_h ? plan.own : 0) + kept, Hp), c(has_c ? (keep ? plan.own : 0) + kept : 0, Hp);
+  New<T> stash(keep ? positions : 0, size_t(info.slots) * Hp);
+  New<T> last(plan.batch, H), final_h(plan.batch, H), final_c(has_c ? plan.batch : 0, H);
+  {
+    nb::gil_scoped_release release;
+    kernels<T>().forward({CellKind(cell), activation_of(activation), activation_of(recurrent_activation), H, plan.view(),
+                          z.data(), recurrent_kernel.data(), data_or_null(recurrent_bias), data_or_null(h0),
+                          data_or_null(c0), h.data, has_c ? c.data : nullptr, keep ? stash.data : nullptr, keep_h, keep,
+                          final_h.data, has_c ? final_c.data : nullptr, last.data});
+  }
+  return nb::make_tuple(h.give(), c.give(), stash.give(), last.give(), final_h.give(), final_c.give());
+}
+
+template <class T>
+nb::tuple backward(int cell, int activation, int recurrent_activation, const Plan &plan, Packed<T> recurrent_kernel,
+                   Packed<T> h, Packed<T> c, nb::ndarray<T, nb::c_contig, nb::device::cpu> stash,
+                   std::optional<Matrix<T>> d_outputs, Maybe<T> d_last, Maybe<T> d_final_h, Maybe<T> d_final_c) {
+  const CellInfo &info = cell_info(cell);
+  const int H = int(recurrent_kernel.shape(0)), Hp = padded(H, kernels<T>().lanes), G = info.gates;
+  const bool has_c = info.states == 2;
+  const size_t positions = size_t(plan.prefix) + plan.own, rows = 1 + positions + plan.initial;
+  require(h.ndim() == 2 && h.shape(0) == rows && int(h.shape(1)) == Hp, "h (state rows, Hp)");
+  if (has_c) require(c.ndim() == 2 && c.shape(0) == rows && int(c.shape(1)) == Hp, "c (state rows, Hp)");
+  require(stash.ndim() == 2 && stash.shape(0) == positions && int(stash.shape(1)) == info.slots * Hp, "stash");
+  if (d_outputs)
+    require(d_outputs->shape(0) >= 1 + positions && int(d_outputs->shape(1)) == H &&
+            (d_outputs->stride(1) == 1 || H == 1), "d_outputs (1+P+N, H)");
+  check_shape<T>(d_last, plan.batch, H, "d_last (B, H)");
+  check_shape<T>(d_final_h, plan.batch, H, "d_final_h (B, H)");
+  check_shape<T>(d_final_c, plan.batch, H, "d_final_c (B, H)");
+  New<T> d_kernel(H, size_t(G) * H), d_bias(info.biases == 2 ? 1 : 0, size_t(G) * H);
+  New<T> d_h0(plan.initial, H), d_c0(has_c ? plan.initial : 0, H);
+  {
+    nb::gil_scoped_release release;
+    kernels<T>().backward({CellKind(cell), activation_of(activation), activation_of(recurrent_activation), H, plan.view(),
+                           recurrent_kernel.data(), h.data(), has_c ? c.data() : nullptr, stash.data(),
+                           d_outputs ? d_outputs->data() : nullptr, d_outputs ? size_t(d_outputs->stride(0)) : 0,
+                           data_or_null(d_last), data_or_null(d_final_h), data_or_null(d_final_c), d_kernel.data,
+                           info.biases == 2 ? d_bias.data : nullptr, d_h0.data, has_c ? d_c0.data : nullptr});
+  }
+  return nb::make_tuple(d_kernel.give(), d_bias.give(), d_h0.give(), d_c0.give());
+}
+
+template <class T>
+nb::tuple project_backward(int cell, const Plan &plan, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel,
+                           Packed<T> stash, bool want_kernel, bool want_bias, bool want_values) {
+  const CellInfo &info = cell_info(cell);
+  const int D = int(kernel.shape(0)), G = info.gates, H = int(kernel.shape(1)) / G, lanes = kernels<T>().lanes;
+  const int n = plan.values, Dp = padded(D, lanes);
+  require(int(table.shape(1)) == D && (table.stride(1) == 1 || D == 1), "table (V, D)");
+  require(int(rows ? rows->size() : table.shape(0)) == n, "rows (n,)");
+  require(stash.ndim() == 2 && int(stash.shape(0)) == plan.prefix + plan.own &&
+          int(stash.shape(1)) == info.slots * padded(H, lanes), "stash");
+  New<T> d_kernel(want_kernel ? D : 0, size_t(G) * H), d_bias(want_bias ? 1 : 0, size_t(G) * H);
+  New<T> d_values(want_values ? n : 0, Dp);
+  {
+    nb::gil_scoped_release release;
+    kernels<T>().project_backward({CellKind(cell), H, D, plan.view(), table.data(), size_t(table.stride(0)),
+                                   rows ? rows->data() : nullptr, kernel.data(), stash.data(),
+                                   want_kernel ? d_kernel.data : nullptr, want_bias ? d_bias.data : nullptr,
+                                   want_values ? d_values.data : nullptr, size_t(Dp)});
+  }
+  return nb::make_tuple(d_kernel.give(), d_bias.give(), d_values.give(d_values.rows, D));
+}
+
+template <class T> Out<T> matmul(Matrix<T> a, Matrix<T> b, bool transpose_a, bool transpose_b) {
+  require((a.stride(1) == 1 || a.shape(1) == 1) && (b.stride(1) == 1 || b.shape(1) == 1), "rows must be contiguous");
+  const size_t M = a.shape(transpose_a ? 1 : 0), K = a.shape(transpose_a ? 0 : 1);
+  const size_t N = b.shape(transpose_b ? 0 : 1), K2 = b.shape(transpose_b ? 1 : 0);
+  require(K == K2, "inner axes differ");
+  New<T> c(M, N);
+  if (K == 0) {
+    std::memset(c.data, 0, sizeof(T) * M * N);
+  } else {
+    nb::gil_scoped_release release;
+    kernels<T>().matmul({int(M), int(N), int(K), a.data(), size_t(a.stride(0)), transpose_a, b.data(),
+                         size_t(b.stride(0)), transpose_b, c.data});
+  }
+  return c.give();
+}
+
+template <class T> Out<T> collect(Ids index, Packed<T> d, int n) {
+  require(d.ndim() == 2 && d.shape(0) == index.size(), "index (m,), d (m, F)");
+  for (size_t i = 0; i < index.size(); i++)
+    if (uint32_t(index.data()[i]) >= uint32_t(n)) throw nb::index_error("index outside the table");
+  New<T> out(n, d.shape(1));
+  {
+    nb::gil_scoped_release release;
+    std::vector<int32_t> bucket, by_value;
+    sort_by_value(index.data(), index.size(), n, bucket, by_value);
+    kernels<T>().collect(n, int(d.shape(1)), bucket.data(), by_value.data(), d.data(), out.data);
+  }
+  return out.give();
+}
+
+// Distinct ids in the order of their first appearance (rows), each place's number in them (index), and the zeros that stand
+// first and last in every row. An id outside [0, V) gives (None, its place).
+template <class I> nb::tuple distinct(nb::ndarray<const I, nb::ndim<2>, nb::c_contig, nb::device::cpu> ids, int V) {
+  const size_t B = ids.shape(0), T = ids.shape(1);
+  std::vector<int32_t> slot(V, -1), rows, index(B * T), lead(B), trail(B);
+  const I *id = ids.data();
+  for (size_t i = 0; i < B * T; i++) {
+    if (id[i] < 0 || id[i] >= V) return nb::make_tuple(nb::none(), i);
+    int32_t &s = slot[id[i]];
+    if (s < 0) {
+      s = int32_t(rows.size());
+      rows.push_back(int32_t(id[i]));
+    }
+    index[i] = s;
+  }
+  for (size_t b = 0; b < B; b++) {
+    const I *row = id + b * T;
+    size_t first = 0, last = 0;
+    while (first < T && row[first] == 0) first++;
+    while (last < T && row[T - 1 - last] == 0) last++;
+    lead[b] = int32_t(first), trail[b] = int32_t(last);
+  }
+  const size_t n = rows.size();
+  return nb::make_tuple(vector_of<int32_t>(std::move(rows), {n}), vector_of<int32_t>(std::move(index), {B, T}),
+                        vector_of<int32_t>(std::move(lead), {B}), vector_of<int32_t>(std::move(trail), {B}));
+}
+
+template <class T> void bind(nb::module_ &m) {
+  m.def("project", &project<T>, "cell"_a, "units"_a, "table"_a.noconvert(), "rows"_a.noconvert().none(),
+        "kernel"_a.noconvert(), "bias"_a.noconvert().none());
+  m.def("forward", &forward<T>, "cell"_a, "activation"_a, "recurrent_activation"_a, "plan"_a, "z"_a.noconvert(),
+        "recurrent_kernel"_a.noconvert(), "recurrent_bias"_a.noconvert().none(), "h0"_a.noconvert().none(),
+        "c0"_a.noconvert().none(), "keep"_a, "sequences"_a);
+  m.def("backward", &backward<T>, "cell"_a, "activation"_a, "recurrent_activation"_a, "plan"_a,
+        "recurrent_kernel"_a.noconvert(), "h"_a.noconvert(), "c"_a.noconvert(), "stash"_a.noconvert(),
+        "d_outputs"_a.noconvert().none(), "d_last"_a.noconvert().none(), "d_final_h"_a.noconvert().none(),
+        "d_final_c"_a.noconvert().none());
+  m.def("project_backward", &project_backward<T>, "cell"_a, "plan"_a, "table"_a.noconvert(),
+        "rows"_a.noconvert().none(), "kernel"_a.noconvert(), "stash"_a.noconvert(), "want_kernel"_a, "want_bias"_a,
+        "want_values"_a);
+  m.def("matmul", &matmul<T>, "a"_a.noconvert(), "b"_a.noconvert(), "transpose_a"_a = false, "transpose_b"_a = false);
+  m.def("collect", &collect<T>, "index"_a.noconvert(), "d"_a.noconvert(), "n"_a);
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  const char *forced = std::getenv("UNROLLED_SIMD");
+  set_level(forced && *forced ? forced : levels().front());
+  m.def("levels", &levels, "Instruction sets that this machine and build have, best first.");
+  m.def("level", [] { return level->name; });
+  m.def("set_level", &set_level, "name"_a);
+  m.def("lanes", [](bool wide) { return wide ? level->d->lanes : level->f->lanes; }, "float64"_a);
+  m.def("set_threads", &set_threads, "n"_a);
+  m.def("get_threads", &get_threads);
+  m.def("drop_buffers", &drop_buffers);
+  m.def("cells", [] {
+    nb::list all;
+    for (const CellInfo &c : cells) all.append(nb::make_tuple(c.name, c.gates, c.slots, c.states, c.biases));
+    return all;
+  }, "(name, gates, slots, states, rows of bias) of every cell, in the order of their numbers.");
+
+  nb::class_<Plan>(m, "Plan")
+      .def_ro("batch", &Plan::batch)
+      .def_ro("steps", &Plan::steps)
+      .def_ro("values", &Plan::values)
+      .def_ro("prefix", &Plan::prefix)
+      .def_ro("own", &Plan::own)
+      .def_ro("initial", &Plan::initial)
+      .def_ro("reverse", &Plan::reverse)
+      .def_prop_ro("row_steps", [](const Plan &p) { return p.prefix + p.own; })
+      .def("order", [](const Plan &p) { return vector_of<int32_t>(p.order, {p.order.size()}); })
+      .def("value", [](const Plan &p) { return vector_of<int32_t>(p.value, {p.value.size()}); })
+      .def("previous", [](const Plan &p) { return vector_of<int32_t>(p.previous, {p.previous.size()}); })
+      .def("final_row", [](const Plan &p) { return vector_of<int32_t>(p.final_row, {p.final_row.size()}); })
+      .def("last_row", [](const Plan &p) { return vector_of<int32_t>(p.last_row, {p.last_row.size()}); })
+      .def("shared", [](const Plan &p) { return vector_of<int32_t>(p.shared, {p.shared.size()}); })
+      .def("out_index", [](const Plan &p) {
+        return vector_of<int32_t>(p.out_index, {size_t(p.batch), size_t(p.steps)});
+      });
+  m.def("plan", &plan_of, "index"_a.noconvert(), "mask"_a.noconvert().none(), "lead"_a.noconvert(), "values"_a,
+        "reverse"_a, "row_states"_a);
+  m.def("distinct", &distinct<int32_t>, "ids"_a.noconvert(), "vocabulary"_a);
+  m.def("distinct", &distinct<int64_t>, "ids"_a.noconvert(), "vocabulary"_a);
+  bind<float>(m);
+  bind<double>(m);
+}

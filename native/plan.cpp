@@ -1,0 +1,81 @@
+#include "plan.h"
+
+#include <algorithm>
+
+namespace unrolled {
+
+void sort_by_value(const int32_t *value, size_t m, int n, std::vector<int32_t> &bucket,
+                   std::vector<int32_t> &by_value) {
+  bucket.assign(n + 1, 0);
+  by_value.resize(m);
+  for (size_t i = 0; i < m; i++) bucket[value[i] + 1]++;
+  for (int v = 0; v < n; v++) bucket[v + 1] += bucket[v];
+  std::vector<int32_t> next(bucket.begin(), bucket.end() - 1);
+  for (size_t i = 0; i < m; i++) by_value[next[value[i]]++] = int32_t(i);
+}
+
+Plan make_plan(const int32_t *index, const uint8_t *mask, const int32_t *lead, int batch, int steps, int values,
+               bool reverse, bool row_states) {
+  Plan plan;
+  plan.batch = batch, plan.steps = steps, plan.values = values, plan.reverse = reverse;
+  plan.initial = row_states ? batch : 1;
+  const bool share = mask == nullptr && !row_states && batch > 1;
+  plan.shared.assign(batch, 0);
+  int longest = 0;
+  if (share)
+    for (int b = 0; b < batch; b++) {
+      plan.shared[b] = std::min(lead[b], steps);
+      if (plan.shared[b] > plan.shared[longest]) longest = b;
+    }
+  plan.prefix = batch ? plan.shared[longest] : 0;
+
+  // Own steps of each row, and the rows by falling number of them (stable).
+  std::vector<int32_t> length(batch), first_of_length(steps + 2, 0);
+  for (int b = 0; b < batch; b++) {
+    const uint8_t *m = mask ? mask + size_t(b) * steps : nullptr;
+    length[b] = m ? int32_t(std::count_if(m, m + steps, [](uint8_t keep) { return keep != 0; })) : steps - plan.shared[b];
+    first_of_length[steps - length[b] + 1]++;
+  }
+  for (int l = 0; l <= steps; l++) first_of_length[l + 1] += first_of_length[l];
+  plan.order.resize(batch);
+  for (int b = 0; b < batch; b++) plan.order[first_of_length[steps - length[b]]++] = b;
+  plan.offset.assign(batch + 1, 0);
+  for (int q = 0; q < batch; q++) plan.offset[q + 1] = plan.offset[q] + length[plan.order[q]];
+  plan.own = plan.offset[batch];
+
+  const int P = plan.prefix, first_initial = 1 + P + plan.own;
+  plan.value.resize(size_t(P) + plan.own);
+  plan.previous.resize(size_t(P) + plan.own);
+  plan.out_index.resize(size_t(batch) * steps);
+  plan.start.resize(batch), plan.final_row.resize(batch), plan.last_row.resize(batch);
+  const auto time = [&](int s) { return reverse ? steps - 1 - s : s; };
+  for (int s = 0; s < P; s++) {
+    plan.value[s] = index[size_t(longest) * steps + time(s)];
+    plan.previous[s] = s == 0 ? first_initial : s;
+  }
+  for (int q = 0; q < batch; q++) {
+    const int b = plan.order[q], shared = plan.shared[b];
+    const int32_t *row = index + size_t(b) * steps;
+    const uint8_t *keep = mask ? mask + size_t(b) * steps : nullptr;
+    int32_t *seen = plan.out_index.data() + size_t(b) * steps;
+    for (int s = 0; s < shared; s++) seen[s] = 1 + s;
+    const int begin = shared > 0 ? shared : first_initial + (row_states ? b : 0);
+    plan.start[q] = begin;
+    int position = P + plan.offset[q], state = begin, visible = shared;  // visible: output row, 0 = blank
+    for (int s = shared; s < steps; s++) {
+      const int t = time(s);
+      if (keep == nullptr || keep[t]) {
+        plan.value[position] = row[t];
+        plan.previous[position] = state;
+        state = visible = ++position;
+      }
+      seen[s] = visible;
+    }
+    plan.final_row[b] = state;
+    plan.last_row[b] = visible;
+  }
+  sort_by_value(plan.value.data(), plan.value.size(), values, plan.bucket, plan.by_value);
+  return plan;
+}
+
+}  // namespace unrolled

@@ -1,0 +1,324 @@
+// recurrence.h: the one time loop. Rows are cut into blocks (never by the number of threads, so that sums are the same
+// for any); a block runs its rows step by step, longest first, rows dropping out as they end.
+#pragma once
+#include "cells/cell.h"
+
+namespace UNROLLED_LEVEL {
+
+using unrolled::BackwardArgs;
+using unrolled::ForwardArgs;
+using unrolled::PlanView;
+
+constexpr int most_block = 32;
+
+// Rows of a block: as many as the registers take when the weights stay in the first cache; more when weights come from
+// farther away, so that what is fetched serves more rows; fewer when there would be too few blocks to share out.
+template <class T> static int block_count(int rows, int H, int gates) {
+  const size_t bytes = size_t(H) * H * gates * sizeof(T);
+  const int fit = rows_for(gates);
+  int most = bytes <= (48 << 10) ? fit : bytes <= (512 << 10) ? 2 * fit : most_block;
+  if (most > most_block) most = most_block;
+  const int parts = bytes <= (512 << 10) ? 4 : 2;
+  const int few = (rows + parts - 1) / parts;
+  if (most > few) most = few < 1 ? 1 : few;
+  return (rows + most - 1) / most;
+}
+
+// A run: consecutive positions of one row (or of the shared prefix) from a state row on.
+struct Run {
+  int position, length, start;
+};
+static inline Run own_run(const PlanView &plan, int q) {
+  return {plan.prefix + plan.offset[q], plan.offset[q + 1] - plan.offset[q], plan.start[q]};
+}
+static inline Run prefix_run(const PlanView &plan) { return {0, plan.prefix, 1 + plan.prefix + plan.own}; }
+
+template <template <class> class Cell, class T> struct Recurrence {
+  static constexpr int G = Cell<T>::gates, slots = Cell<T>::slots, W = width<T>;
+
+  struct Packed {
+    Scratch<T> forward, backward, forward2, backward2, bias;
+    Weights<T> w;
+    Packed(const T *U, const T *recurrent_bias, int H, Activation a, Activation ra, bool back)
+        : forward(size_t(H) * G * round_up(H, W)),
+          backward(back ? size_t(G) * round_up(H, W) * round_up(H, W) : 0),
+          forward2(size_t(H) * round_up(H, W)),
+          backward2(back ? size_t(round_up(H, W)) * round_up(H, W) : 0),
+          bias(size_t(G) * round_up(H, W)) {
+      w = {H, round_up(H, W), forward, backward, forward2, backward2, nullptr, a, ra};
+      Cell<T>::pack(U, H, w, forward, back ? backward.p : nullptr, forward2, back ? backward2.p : nullptr);
+      if (recurrent_bias) {
+        for (int c = 0; c < G * w.Hp; c++) {
+          const int unit = c / (G * W) * W + c % W, g = c / W % G;
+          bias[c] = unit < H ? recurrent_bias[g * H + unit] : T(0);
+        }
+        w.bias = bias;
+      }
+    }
+  };
+
+  // ---- forward ----
+
+  struct Forward {
+    const ForwardArgs<T> &args;
+    const Weights<T> &w;
+    // Where state row i stands: without keep only blank, prefix and initial rows are kept.
+    T *row_of(T *base, bool keep, int i) const {
+      const PlanView &p = args.plan;
+      if (!keep && i > p.prefix + p.own) i -= p.own;
+      return base + size_t(i) * w.Hp;
+    }
+    const T *h_row(int i) const { return row_of(args.h, args.keep_h, i); }
+    const T *c_row(int i) const { return args.c ? row_of(args.c, args.keep_c, i) : nullptr; }
+
+    void run(int n, const Run *runs, const int32_t *original) const {
+      const PlanView &plan = args.plan;
+      const int Hp = w.Hp;
+      const T *x[most_block], *h_prev[most_block], *c_prev[most_block];
+      T *h[most_block], *c[most_block], *stash[most_block];
+      Scratch<T> room(size_t(n) * Hp * (4 + slots));
+      for (int r = 0; r < n; r++) h_prev[r] = h_row(runs[r].start), c_prev[r] = c_row(runs[r].start);
+      int active = n;
+      const bool prefix = original == nullptr;
+      for (int s = 0; s < runs[0].length; s++) {
+        while (active > 0 && runs[active - 1].length <= s) active--;
+        for (int r = 0; r < active; r++) {
+          const int i = runs[r].position + s;
+          T *spare = room + size_t(r) * Hp * (4 + slots);
+          x[r] = args.z + size_t(plan.value[i]) * G * Hp;
+          if (s + 1 < runs[r].length) {
+            const char *next = (const char *)(args.z + size_t(plan.value[i + 1]) * G * Hp);
+            for (size_t at = 0; at < size_t(G) * Hp * sizeof(T) && at < 1024; at += 64) __builtin_prefetch(next + at);
+          }
+          h[r] = args.keep_h || prefix ? row_of(args.h, true, 1 + i) : spare + (s & 1) * Hp;
+          c[r] = !args.c ? nullptr : args.keep_c || prefix ? row_of(args.c, true, 1 + i) : spare + (2 + (s & 1)) * Hp;
+          stash[r] = args.stash ? args.stash + size_t(i) * slots * Hp : spare + 4 * Hp;
+        }
+        Cell<T>::forward(w, {active, x, h_prev, c_prev, h, c, stash});
+        for (int r = 0; r < active; r++) h_prev[r] = h[r], c_prev[r] = c[r];
+      }
+      if (prefix) return;
+      const size_t bytes = sizeof(T) * w.H;
+      for (int r = 0; r < n; r++) {
+        const size_t b = original[r];
+        memcpy(args.final_h + b * w.H, h_prev[r], bytes);
+        if (args.c) memcpy(args.final_c + b * w.H, c_prev[r], bytes);
+        if (plan.last_row[b])
+          memcpy(args.last + b * w.H, h_prev[r], bytes);
+        else
+          memset(args.last + b * w.H, 0, bytes);
+      }
+    }
+  };
+
+  static void forward(const ForwardArgs<T> &args) {
+    const PlanView &plan = args.plan;
+    const Packed packed(args.recurrent_kernel, args.recurrent_bias, args.H, args.activation,
+                        args.recurrent_activation, false);
+    const Weights<T> &w = packed.w;
+    const Forward pass{args, w};
+    const auto start_states = [&](T *base, bool keep, const T *given) {
+      memset(base, 0, sizeof(T) * w.Hp);
+      for (int s = 0; s < plan.initial; s++) {
+        T *row = pass.row_of(base, keep, 1 + plan.prefix + plan.own + s);
+        memset(row, 0, sizeof(T) * w.Hp);
+        if (given) memcpy(row, given + size_t(s) * w.H, sizeof(T) * w.H);
+      }
+    };
+    start_states(args.h, args.keep_h, args.h0);
+    if (args.c) start_states(args.c, args.keep_c, args.c0);
+    if (plan.prefix > 0) {
+      const Run run = prefix_run(plan);
+      pass.run(1, &run, nullptr);
+    }
+    const int blocks = block_count<T>(plan.batch, w.H, G);
+    unrolled::parallel_for(blocks, [&](int block) {
+      const int first = int(int64_t(plan.batch) * block / blocks), last = int(int64_t(plan.batch) * (block + 1) / blocks);
+      Run runs[most_block];
+      for (int q = first; q < last; q++) runs[q - first] = own_run(plan, q);
+      if (last > first) pass.run(last - first, runs, plan.order + first);
+    });
+  }
+
+  // ---- backward ----
+
+  // Adds the products that give d_recurrent_kernel (and the recurrent bias, as one more row) over a run's positions.
+  // d: packed, for each map (H+1 rows, its columns).
+  static void add_products(const BackwardArgs<T> &args, const Weights<T> &w, int position, int length, T *d,
+                           int first_column, int last_column) {
+    constexpr int chunk = 256;
+    const T *a[chunk], *b[chunk];
+    RecurrentMap maps[2];
+    const int count = Cell<T>::maps(w.Hp, maps);
+    for (int m = 0; m < count; m++) {
+      const RecurrentMap &map = maps[m];
+      const int from = first_column < map.columns ? first_column : map.columns;
+      const int to = last_column < map.columns ? last_column : map.columns;
+      for (int k = 0; k < length; k += chunk) {
+        const int some = length - k < chunk ? length - k : chunk;
+        for (int j = 0; j < some; j++) {
+          const size_t i = position + k + j;
+          const T *row = args.stash + i * slots * w.Hp;
+          a[j] = map.stash_a < 0 ? args.h + size_t(args.plan.previous[i]) * w.Hp : row + map.stash_a;
+          b[j] = row + map.b + from;
+        }
+        if (to > from) outer_product<T>(a, w.H, b, to - from, some, d + from, map.columns);
+        if (args.d_recurrent_bias && map.stash_a < 0) {
+          T *bias = d + size_t(w.H) * map.columns + from;
+          for (int j = 0; j < some; j++)
+            for (int u = 0; u < to - from; u += W) store<T>(bias + u, load<T>(bias + u) + load<T>(b[j] + u));
+        }
+      }
+      d += size_t(w.H + 1) * map.columns;
+    }
+  }
+
+  static size_t products_size(int H, int Hp) {
+    RecurrentMap maps[2];
+    size_t size = 0;
+    for (int m = 0, count = Cell<T>::maps(Hp, maps); m < count; m++) size += size_t(H + 1) * maps[m].columns;
+    return size;
+  }
+
+  static void unpack_products(const BackwardArgs<T> &args, int Hp, const T *d) {
+    RecurrentMap maps[2];
+    const int count = Cell<T>::maps(Hp, maps), H = args.H;
+    for (int m = 0; m < count; m++) {
+      const RecurrentMap &map = maps[m];
+      for (int k = 0; k <= H; k++, d += map.columns) {
+        T *to = k < H ? args.d_recurrent_kernel + size_t(k) * G * H : args.d_recurrent_bias;
+        if (to == nullptr) continue;
+        for (int c = 0; c < map.columns; c++) {
+          const int unit = c / (map.gates * W) * W + c % W, g = map.first_gate + c / W % map.gates;
+          if (unit < H) to[size_t(g) * H + unit] = d[c];
+        }
+      }
+    }
+  }
+
+  struct Backward {
+    const BackwardArgs<T> &args;
+    const Weights<T> &w;
+    T *dh_start, *dc_start;  // (B, Hp) by place in the order: gradients of the states that rows start from
+    T *dh_prefix, *dc_prefix;  // (P+1, Hp): what is handed to the shared trajectory, by state row
+
+    void run(int n, const Run *runs, T *const *dh, T *const *dc, bool prefix) const {
+      const PlanView &plan = args.plan;
+      const int Hp = w.Hp;
+      T *stash[most_block], *scratch[most_block];
+      const T *h_prev[most_block], *c_prev[most_block], *h[most_block], *c[most_block];
+      Scratch<T> room(size_t(n) * Hp);
+      for (int r = 0; r < n; r++) scratch[r] = room + size_t(r) * Hp;
+      int active = 0;
+      for (int s = runs[0].length - 1; s >= 0; s--) {
+        while (active < n && runs[active].length > s) active++;
+        for (int r = 0; r < active; r++) {
+          const size_t i = runs[r].position + s;
+          const size_t before = plan.previous[i];
+          stash[r] = args.stash + i * slots * Hp;
+          h[r] = args.h + (i + 1) * Hp, h_prev[r] = args.h + before * Hp;
+          c[r] = c_prev[r] = nullptr;
+          if (args.c) c[r] = args.c + (i + 1) * Hp, c_prev[r] = args.c + before * Hp;
+          if (args.d_outputs) {
+            const T *d = args.d_outputs + (i + 1) * args.d_ld;
+            for (int u = 0; u < w.H; u++) dh[r][u] += d[u];
+          }
+          if (prefix)
+            for (int u = 0; u < Hp; u++) {
+              dh[r][u] += dh_prefix[(i + 1) * Hp + u];
+              if (args.c) dc[r][u] += dc_prefix[(i + 1) * Hp + u];
+            }
+        }
+        Cell<T>::backward(w, {active, stash, h_prev, c_prev, h, c, dh, dc, scratch});
+      }
+    }
+
+    void block(int first, int last) const {
+      const PlanView &plan = args.plan;
+      Run runs[most_block];
+      T *dh[most_block], *dc[most_block];
+      for (int q = first; q < last; q++) {
+        const int r = q - first, H = w.H;
+        const size_t b = plan.order[q];
+        runs[r] = own_run(plan, q);
+        dh[r] = dh_start + size_t(q) * w.Hp, dc[r] = dc_start + size_t(q) * w.Hp;
+        memset(dh[r], 0, sizeof(T) * w.Hp);
+        memset(dc[r], 0, sizeof(T) * w.Hp);
+        if (args.d_final_h) memcpy(dh[r], args.d_final_h + b * H, sizeof(T) * H);
+        if (args.d_final_c) memcpy(dc[r], args.d_final_c + b * H, sizeof(T) * H);
+        if (args.d_last && plan.last_row[b])
+          for (int u = 0; u < H; u++) dh[r][u] += args.d_last[b * H + u];
+      }
+      run(last - first, runs, dh, dc, false);
+    }
+  };
+
+  static void backward(const BackwardArgs<T> &args) {
+    const PlanView &plan = args.plan;
+    const Packed packed(args.recurrent_kernel, nullptr, args.H, args.activation, args.recurrent_activation, true);
+    const Weights<T> &w = packed.w;
+    const int Hp = w.Hp, blocks = block_count<T>(plan.batch, w.H, G);
+    const size_t size = products_size(w.H, Hp), prefix_size = size_t(plan.prefix + 1) * Hp;
+    const bool by_block = size * sizeof(T) <= (512 << 10);
+    Scratch<T> starts(size_t(plan.batch) * Hp * 2), joined(2 * prefix_size), partial(by_block ? (blocks + 1) * size : size);
+    const Backward pass{args, w, starts, starts + size_t(plan.batch) * Hp, joined, joined + prefix_size};
+
+    unrolled::parallel_for(blocks, [&](int block) {
+      const int first = int(int64_t(plan.batch) * block / blocks), last = int(int64_t(plan.batch) * (block + 1) / blocks);
+      if (last > first) pass.block(first, last);
+      if (!by_block) return;
+      T *d = partial + (block + 1) * size;
+      memset(d, 0, size * sizeof(T));
+      for (int q = first; q < last; q++) {
+        const Run run = own_run(plan, q);
+        add_products(args, w, run.position, run.length, d, 0, G * Hp);
+      }
+    });
+
+    // Each row hands the gradient of its starting state to the trajectory that it left, in the order of rows.
+    memset(joined, 0, sizeof(T) * 2 * prefix_size);
+    const int first_initial = 1 + plan.prefix + plan.own;
+    if (args.d_h0) memset(args.d_h0, 0, sizeof(T) * plan.initial * w.H);
+    if (args.d_c0) memset(args.d_c0, 0, sizeof(T) * plan.initial * w.H);
+    const auto to_initial = [&](int s, const T *dh, const T *dc) {
+      for (int u = 0; u < w.H; u++) {
+        if (args.d_h0) args.d_h0[size_t(s) * w.H + u] += dh[u];
+        if (args.d_c0) args.d_c0[size_t(s) * w.H + u] += dc[u];
+      }
+    };
+    for (int q = 0; q < plan.batch; q++) {
+      const T *dh = pass.dh_start + size_t(q) * Hp, *dc = pass.dc_start + size_t(q) * Hp;
+      const int row = plan.start[q];
+      if (row >= first_initial) {
+        to_initial(row - first_initial, dh, dc);
+      } else {
+        for (int u = 0; u < Hp; u++) pass.dh_prefix[size_t(row) * Hp + u] += dh[u];
+        for (int u = 0; u < Hp; u++) pass.dc_prefix[size_t(row) * Hp + u] += dc[u];
+      }
+    }
+    if (by_block) memset(partial, 0, size * sizeof(T));
+    if (plan.prefix > 0) {
+      const Run run = prefix_run(plan);
+      Scratch<T> carried(size_t(2) * Hp);
+      memset(carried, 0, sizeof(T) * 2 * Hp);
+      T *dh[1] = {carried}, *dc[1] = {carried + Hp};
+      pass.run(1, &run, dh, dc, true);
+      to_initial(0, dh[0], dc[0]);
+      if (by_block) add_products(args, w, 0, plan.prefix, partial, 0, G * Hp);
+    }
+    if (by_block) {
+      for (int block = 1; block <= blocks; block++)
+        for (size_t j = 0; j < size; j++) partial[j] += partial[block * size + j];
+    } else {
+      // Large layers: all positions at once, cut by columns.
+      memset(partial, 0, size * sizeof(T));
+      constexpr int panel = panel_columns * W;
+      unrolled::parallel_for((G * Hp + panel - 1) / panel, [&](int j) {
+        add_products(args, w, 0, plan.prefix + plan.own, partial, j * panel, (j + 1) * panel);
+      });
+    }
+    unpack_products(args, Hp, partial);
+  }
+};
+
+}  // namespace UNROLLED_LEVEL

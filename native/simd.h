@@ -1,0 +1,95 @@
+// simd.h: a vector of W lanes of T for the instruction set that this file is compiled for.
+// GCC/Clang vector types, no intrinsics: the same source serves x86-64, AVX2, AVX-512 and ARM.
+// Everything lives in a namespace named after the level, so that no code of a higher level can be
+// picked by the linker for a lower one (for the same reason kernels use no std templates).
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#ifndef UNROLLED_LEVEL
+#define UNROLLED_LEVEL baseline
+#endif
+
+#if defined(__AVX512F__)
+#define UNROLLED_VECTOR_BYTES 64
+#define UNROLLED_REGISTERS 32
+#elif defined(__AVX2__)
+#define UNROLLED_VECTOR_BYTES 32
+#define UNROLLED_REGISTERS 16
+#elif defined(__aarch64__)
+#define UNROLLED_VECTOR_BYTES 16
+#define UNROLLED_REGISTERS 32
+#else
+#define UNROLLED_VECTOR_BYTES 16
+#define UNROLLED_REGISTERS 16
+#endif
+
+namespace UNROLLED_LEVEL {
+
+template <class T> struct Lanes;
+template <> struct Lanes<float> {
+  typedef float vector __attribute__((vector_size(UNROLLED_VECTOR_BYTES)));
+  typedef float loose __attribute__((vector_size(UNROLLED_VECTOR_BYTES), aligned(4), may_alias));
+  typedef int32_t integers __attribute__((vector_size(UNROLLED_VECTOR_BYTES)));
+  static constexpr int W = UNROLLED_VECTOR_BYTES / 4;
+};
+template <> struct Lanes<double> {
+  typedef double vector __attribute__((vector_size(UNROLLED_VECTOR_BYTES)));
+  typedef double loose __attribute__((vector_size(UNROLLED_VECTOR_BYTES), aligned(8), may_alias));
+  typedef int64_t integers __attribute__((vector_size(UNROLLED_VECTOR_BYTES)));
+  static constexpr int W = UNROLLED_VECTOR_BYTES / 8;
+};
+
+template <class T> using Vec = typename Lanes<T>::vector;
+template <class T> constexpr int width = Lanes<T>::W;
+
+template <class T> static inline Vec<T> load(const T *p) { return *(const typename Lanes<T>::loose *)p; }
+template <class T> static inline void store(T *p, Vec<T> v) { *(typename Lanes<T>::loose *)p = v; }
+template <class T> static inline Vec<T> all(T x) { return Vec<T>{} + x; }
+
+// Smaller and larger of a bound and x; a NaN in x stays NaN.
+template <class T> static inline Vec<T> at_most(Vec<T> x, T bound) { return all(bound) < x ? all(bound) : x; }
+template <class T> static inline Vec<T> at_least(Vec<T> x, T bound) { return all(bound) > x ? all(bound) : x; }
+
+// tanh(x) = x P(x^2) / Q(x^2) on |x| <= 7.9, where float tanh is within 3e-7 of 1. Coefficients: our own
+// minimax fit (iteratively reweighted least squares); error 3e-7 relative, that of rounding.
+static inline Vec<float> tanh_of(Vec<float> x) {
+  x = at_least<float>(at_most<float>(x, 7.9f), -7.9f);
+  Vec<float> u = x * x;
+  Vec<float> p = all(1.5428220478952426e-08f) * u + 2.202342147938907e-05f;
+  Vec<float> q = all(8.598880754107086e-07f) * u + 0.0003423668094910681f;
+  p = p * u + 0.0035790028050541878f;
+  q = q * u + 0.026192279532551765f;
+  p = p * u + 0.13450630009174347f;
+  q = q * u + 0.4678395688533783f;
+  p = p * u + 1.0f;
+  q = q * u + 1.0f;
+  return x * p / q;
+}
+static inline Vec<float> sigmoid_of(Vec<float> x) { return tanh_of(x * 0.5f) * 0.5f + 0.5f; }
+
+// exp(x) = 2^n exp(r), |r| <= ln(2)/2, Taylor series to r^13 (remainder 4e-18).
+static inline Vec<double> exp_of(Vec<double> x) {
+  x = at_least<double>(at_most<double>(x, 708.0), -708.0);
+  const double shift = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer in the low bits
+  Vec<double> k = x * 1.4426950408889634 + shift;
+  Lanes<double>::integers bits = (Lanes<double>::integers)k << 52;
+  k = k - shift;
+  Vec<double> r = x - k * 0.693145751953125;
+  r = r - k * 1.42860682030941723212e-6;
+  Vec<double> p = all(1.0 / 6227020800.0);
+  static const double inverse_factorial[] = {1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0, 1.0 / 362880.0,
+                                             1.0 / 40320.0,     1.0 / 5040.0,     1.0 / 720.0,     1.0 / 120.0,
+                                             1.0 / 24.0,        1.0 / 6.0,        0.5,             1.0,
+                                             1.0};
+  for (double c : inverse_factorial) p = p * r + c;
+  return (Vec<double>)((Lanes<double>::integers)p + bits);
+}
+static inline Vec<double> keep_nan(Vec<double> x, Vec<double> y) { return x == x ? y : x; }
+static inline Vec<double> tanh_of(Vec<double> x) {
+  return keep_nan(x, 1.0 - 2.0 / (exp_of(at_least<double>(at_most<double>(x, 20.0), -20.0) * 2.0) + 1.0));
+}
+static inline Vec<double> sigmoid_of(Vec<double> x) { return keep_nan(x, 1.0 / (1.0 + exp_of(-x))); }
+
+}  // namespace UNROLLED_LEVEL

@@ -1,0 +1,162 @@
+#include "threads.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <vector>
+
+namespace unrolled {
+namespace {
+
+inline void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+struct Pool {
+  std::mutex owner;  // held by the Python thread whose tasks the pool runs
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::vector<std::thread> workers;
+  std::atomic<unsigned> generation{0};
+  std::atomic<int> next{0}, busy{0};
+  int count = 0;
+  void (*task)(void *, int) = nullptr;
+  void *context = nullptr;
+  bool stop = false;
+
+  void run_tasks() {
+    for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) task(context, i);
+  }
+
+  void work(unsigned seen) {
+    while (true) {
+      // Parallel parts of a training step follow each other closely: spin a little before sleeping.
+      for (int spin = 0; spin < 4000 && generation.load(std::memory_order_acquire) == seen; spin++) relax();
+      if (generation.load(std::memory_order_acquire) == seen) {
+        std::unique_lock<std::mutex> lock(mutex);
+        wake.wait(lock, [&] { return generation.load(std::memory_order_relaxed) != seen; });
+      }
+      seen = generation.load(std::memory_order_acquire);
+      if (stop) return;
+      run_tasks();
+      busy.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  void resize(int n) {
+    if (static_cast<int>(workers.size()) == n) return;
+    signal(true);
+    for (auto &worker : workers) worker.join();
+    workers.clear();
+    stop = false;
+    const unsigned seen = generation.load();
+    for (int i = 0; i < n; i++) workers.emplace_back([this, seen] { work(seen); });
+  }
+
+  void signal(bool stopping) {
+    std::lock_guard<std::mutex> lock(mutex);
+    stop = stopping;
+    generation.fetch_add(1, std::memory_order_release);
+    wake.notify_all();
+  }
+};
+
+std::atomic<int> wanted{1};
+Pool *pool = nullptr;
+
+struct BufferPool {
+  std::mutex mutex;
+  std::multimap<size_t, void *> free;
+  size_t free_bytes = 0;
+};
+BufferPool *buffers = nullptr;
+constexpr size_t header = 64;
+constexpr size_t keep_bytes = size_t(1) << 28;
+
+// A forked child has no workers and perhaps a locked mutex: it starts with pools of its own.
+void start_afresh() {
+  pool = new Pool;
+  buffers = new BufferPool;
+}
+const bool started = [] {
+  start_afresh();
+  pthread_atfork(nullptr, nullptr, start_afresh);
+  return true;
+}();
+
+}  // namespace
+
+void set_threads(int n) { wanted = n < 1 ? 1 : n; }
+int get_threads() { return wanted; }
+
+void parallel(int count, void (*task)(void *, int), void *context) {
+  const int threads = wanted.load();
+  if (count <= 1 || threads <= 1 || !pool->owner.try_lock()) {
+    for (int i = 0; i < count; i++) task(context, i);
+    return;
+  }
+  std::lock_guard<std::mutex> own(pool->owner, std::adopt_lock);
+  pool->resize(threads - 1);
+  pool->count = count;
+  pool->task = task;
+  pool->context = context;
+  pool->next.store(0, std::memory_order_relaxed);
+  pool->busy.store(threads - 1, std::memory_order_relaxed);
+  pool->signal(false);
+  pool->run_tasks();
+  for (int spin = 0; pool->busy.load(std::memory_order_acquire) != 0; spin++) {
+    relax();
+    if (spin > 20000) std::this_thread::yield();
+  }
+}
+
+void *take_buffer(size_t bytes) {
+  bytes = (bytes + 4095) / 4096 * 4096;
+  {
+    std::lock_guard<std::mutex> lock(buffers->mutex);
+    auto found = buffers->free.lower_bound(bytes);
+    if (found != buffers->free.end() && found->first <= bytes + bytes / 2 + 65536) {
+      char *base = static_cast<char *>(found->second);
+      buffers->free_bytes -= found->first;
+      buffers->free.erase(found);
+      return base + header;
+    }
+  }
+  char *base = static_cast<char *>(std::aligned_alloc(64, header + bytes));
+  if (base == nullptr) throw std::bad_alloc();
+  *reinterpret_cast<size_t *>(base) = bytes;
+  return base + header;
+}
+
+void give_buffer(void *buffer) {
+  if (buffer == nullptr) return;
+  char *base = static_cast<char *>(buffer) - header;
+  const size_t bytes = *reinterpret_cast<size_t *>(base);
+  std::lock_guard<std::mutex> lock(buffers->mutex);
+  // Sizes of ragged batches vary: when too much is kept, drop the smallest first, they are the cheapest to get again.
+  while (!buffers->free.empty() && buffers->free_bytes + bytes > keep_bytes) {
+    auto smallest = buffers->free.begin();
+    buffers->free_bytes -= smallest->first;
+    std::free(smallest->second);
+    buffers->free.erase(smallest);
+  }
+  buffers->free.emplace(bytes, base);
+  buffers->free_bytes += bytes;
+}
+
+void drop_buffers() {
+  std::lock_guard<std::mutex> lock(buffers->mutex);
+  for (auto &entry : buffers->free) std::free(entry.second);
+  buffers->free.clear();
+  buffers->free_bytes = 0;
+}
+
+}  // namespace unrolled
