@@ -10,6 +10,10 @@ class ShapeError(ValueError):
     """An array's shape does not fit; the text names the layer or argument, both shapes and the remedy."""
 
 
+class UnknownAxisError(ShapeError):
+    """A layer needs the size of an axis that is still open (None)."""
+
+
 class NotBuiltError(ValueError):
     """The layer or model has no weights yet."""
 

@@ -1,5 +1,37 @@
 """The layers, under Keras' names."""
 
 from unrolled.layers.base import Layer
+from unrolled.layers.core import (
+    Activation,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    InputLayer,
+    Masking,
+    RepeatVector,
+    Reshape,
+    SpatialDropout1D,
+)
+from unrolled.layers.embeddings import Embedding
+from unrolled.layers.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
+from unrolled.layers.wrappers import Bidirectional, TimeDistributed
 
-__all__ = ["Layer"]
+__all__ = [
+    "Activation",
+    "Bidirectional",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GlobalAveragePooling1D",
+    "GlobalMaxPooling1D",
+    "Input",
+    "InputLayer",
+    "Layer",
+    "Masking",
+    "RepeatVector",
+    "Reshape",
+    "SpatialDropout1D",
+    "TimeDistributed",
+]

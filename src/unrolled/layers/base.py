@@ -6,20 +6,22 @@ import difflib
 import inspect
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import Lock
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from unrolled import initializers
 from unrolled import random as streams
-from unrolled.errors import NotBuiltError, ShapeError
+from unrolled.errors import NotBuiltError, ShapeError, UnknownAxisError
 from unrolled.layers.values import as_array, as_value, numeric_array, require_data
 from unrolled.parameters import Array, Backprop, Mode, Parameter, Shape
 
 _counters: dict[str, itertools.count[int]] = {}
 _counters_lock = Lock()
+
+Found = TypeVar("Found")
 
 AXES = {2: "(batch, features)", 3: "(batch, time, features)"}
 
@@ -163,6 +165,28 @@ class Layer:
             raise ValueError(f"{self.label}: expected {argument} to be a positive integer, got {value}.")
         return int(value)
 
+    def named(self, argument: str, get: Callable[[Any], Found], value: Any) -> Found:
+        """get(value), with the layer and the argument in front of its error."""
+        try:
+            return get(value)
+        except (TypeError, ValueError) as error:
+            text = str(error).split(": ", 1)[-1]
+            raise type(error)(f"{self.label}, {argument}: {text}") from None
+
+    def known_features(self, input_shape: Shape) -> int:
+        """Size of the last axis.
+
+        Raises: UnknownAxisError if it is open; ShapeError if there is no such axis.
+        """
+        if len(input_shape) < 2:
+            raise ShapeError(f"{self.label}: expected x with a feature axis, got {input_shape}. Use x[:, None].")
+        if input_shape[-1] is None:
+            raise UnknownAxisError(
+                f"{self.label}: the size of the last axis is not known, {input_shape}. "
+                "Give the first layer an input_shape (or Embedding its input_length) without None for it."
+            )
+        return input_shape[-1]
+
     # ---- weights
 
     def add_weight(self, name: str, shape: tuple[int, ...], initializer: Any = "glorot_uniform") -> Parameter:
@@ -173,6 +197,11 @@ class Layer:
         parameter = Parameter(name, value, path=f"{self.path}/{name}", trainable=self._trainable)
         self._parameters.append(parameter)
         return parameter
+
+    @property
+    def draws(self) -> bool:
+        """Whether equal rows may come out differently in training (dropout)."""
+        return False
 
     @property
     def sublayers(self) -> list[Layer]:

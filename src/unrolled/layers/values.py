@@ -75,3 +75,20 @@ def cast(value: Any, dtype: np.dtype[Any]) -> Any:
     if isinstance(value, Sequence):
         return value if value.dtype == dtype else replace(value, table=value.values.astype(dtype), rows=None)
     return value.astype(dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+
+
+def positions(array: Array, mask: Array | None = None) -> Sequence:
+    """An array (B, T, F) as a Sequence in which every position has a row of its own."""
+    batch, steps, features = array.shape
+    table = np.ascontiguousarray(array).reshape(batch * steps, features)
+    return Sequence(table=table, index=np.arange(batch * steps, dtype=np.int32).reshape(batch, steps), mask=mask)
+
+
+def distinct_values(x: Value) -> Array:
+    """What a pointwise layer maps: the distinct rows of a Sequence, or the array itself."""
+    return x.values if isinstance(x, Sequence) else x
+
+
+def like(x: Value, values: Array) -> Value:
+    """Mapped values in the place of those of x: same positions, or simply the array."""
+    return x.with_values(values) if isinstance(x, Sequence) else values
