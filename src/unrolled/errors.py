@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 
@@ -46,3 +48,20 @@ def require_extra(module: str, extra: str, purpose: str) -> Any:
             f'{purpose} needs the package "{module.split(".")[0]}", which is not installed. '
             f'Install it with: pip install "unrolled[{extra}]"'
         ) from error
+
+
+class TrainingDivergedError(ValueError):
+    """The loss became NaN or infinite; the text names the epoch, the batch and the first bad tensor.
+
+    Attributes: history, the History of the epochs before; epoch and batch, counted from 1; tensor, the first bad one.
+    """
+
+    def __init__(self, text: str, *, history: Any = None, epoch: int = 0, batch: int = 0, tensor: str = "") -> None:
+        super().__init__(text)
+        self.history, self.epoch, self.batch, self.tensor = history, epoch, batch, tensor
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """The words ', did you mean ...?' with the nearest known name, or nothing."""
+    match = get_close_matches(name.lower(), list(known), 1)
+    return f", did you mean {match[0]!r}?" if match else ""

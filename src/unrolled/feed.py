@@ -1,0 +1,223 @@
+"""What fit, evaluate and predict are fed: arrays checked once, split, and cut into batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unrolled.errors import ShapeError
+from unrolled.parameters import Array, Shape
+
+MAX_FORWARD_ROWS = 512
+MAX_FORWARD_VALUES = 1 << 22
+
+
+@dataclass(frozen=True)
+class Data:
+    """Checked arrays of one data set: x (N, ...), labels y (N, ...) or None, weight (N,) or (N, T) or None."""
+
+    x: Array
+    y: Array | None = None
+    weight: Array | None = None
+
+    def __len__(self) -> int:
+        return int(self.x.shape[0])
+
+    def take(self, rows: slice | Array) -> Data:
+        """These rows: views for a slice, copies for indices."""
+        if isinstance(rows, slice):
+            return Data(*(None if a is None else a[rows] for a in (self.x, self.y, self.weight)))  # type: ignore[arg-type]
+        return Data(*(None if a is None else a.take(rows, axis=0) for a in (self.x, self.y, self.weight)))  # type: ignore[arg-type]
+
+
+def slices(n: int, size: int) -> Iterator[slice]:
+    """Consecutive batches of `size` rows out of n; the last one may be smaller."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def batches(data: Data, size: int, shuffle: bool | str, random: np.random.Generator) -> Iterator[Data]:
+    """One pass over the data. shuffle True: all rows; "batch": within each batch; False: in order."""
+    order = random.permutation(len(data)) if shuffle is True else None
+    for rows in slices(len(data), size):
+        if order is not None:
+            yield data.take(order[rows])
+        elif shuffle == "batch":
+            yield data.take(rows.start + random.permutation(rows.stop - rows.start))
+        else:
+            yield data.take(rows)
+
+
+def forward_rows(x: Array, batch_size: int) -> int:
+    """How many rows a pass without gradient takes at once: a multiple of batch_size, as large as pays."""
+    per_row = max(1, int(x.size) // max(1, len(x)))
+    return batch_size * max(1, min(MAX_FORWARD_ROWS, MAX_FORWARD_VALUES // per_row) // batch_size)
+
+
+def split(data: Data, validation_split: float) -> tuple[Data, Data]:
+    """The first floor(N (1 - validation_split)) rows, and the rest: Keras' split, before any shuffling.
+
+    Raises: ValueError if the split is not in (0, 1) or leaves a part empty.
+    """
+    if not isinstance(validation_split, int | float) or not 0 < validation_split < 1:
+        raise ValueError(f"fit: expected validation_split between 0 and 1, got {validation_split!r}.")
+    n = len(data)
+    at = math.floor(n * (1.0 - validation_split))
+    if at in (0, n):
+        part = "training" if at == 0 else "validation"
+        raise ValueError(
+            f"fit: validation_split={validation_split} of {n} samples leaves no {part} samples. "
+            "Use another split, or pass validation_data."
+        )
+    return data.take(slice(0, at)), data.take(slice(at, n))
+
+
+def check_batch_size(batch_size: Any, caller: str) -> int:
+    """A batch size, default 32.
+
+    Raises: ValueError or TypeError unless it is a whole number of at least 1.
+    """
+    return 32 if batch_size is None else check_count(batch_size, f"{caller}: batch_size")
+
+
+def check_count(value: Any, what: str, least: int = 1) -> int:
+    """A whole number of at least `least`.
+
+    Raises: ValueError or TypeError naming `what`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{what}: expected a whole number of at least {least}, got {value!r}.")
+    if value < least:
+        raise ValueError(f"{what}: expected a whole number of at least {least}, got {value}.")
+    return int(value)
+
+
+def check_samples(x: Any, name: str) -> Array:
+    """Inputs as one array with at least one sample.
+
+    Raises: TypeError for text or ragged rows, ShapeError for no samples.
+    """
+    if x is None:
+        raise TypeError(f"{name}: expected an array of inputs, got None.")
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.dtype == object and array.ndim == 1:
+        raise TypeError(
+            f"{name}: expected an array of numbers, got rows of different lengths or objects. "
+            "Pad token ids first: preprocessing.sequence.pad_sequences(x, maxlen=...)."
+        )
+    if array.dtype.kind not in "biuf":
+        what = "text" if array.dtype.kind in "US" else f"an array of {array.dtype}"
+        raise TypeError(f"{name}: expected an array of numbers, got {what}. Turn words into ids first.")
+    if array.ndim == 0:
+        raise ShapeError(f"{name}: expected an array with one row per sample, got a single number.")
+    if array.shape[0] == 0:
+        raise ShapeError(f"{name}: expected at least one sample, got an empty array of shape {array.shape}.")
+    return array
+
+
+def check_lengths(x: Array, y: Array, x_name: str = "x", y_name: str = "y") -> None:
+    """Raise ShapeError unless both have as many samples."""
+    if x.shape[0] != y.shape[0]:
+        raise ShapeError(
+            f"expected {x_name} and {y_name} with the same number of samples, got {x.shape[0]} in {x_name} "
+            f"{x.shape} and {y.shape[0]} in {y_name} {y.shape}."
+        )
+
+
+def check_weights(
+    sample_weight: Any, class_weight: Any, y: Array, steps: int | None, dtype: Any, caller: str = "fit"
+) -> Array | None:
+    """Weights per sample (N,) or per step (N, T) from sample_weight or class_weight; None if neither is given.
+
+    Args:    y: labels as given by the user (N, ...); steps: T if the model has an output per step, else None.
+    Raises:  ValueError if both are given, for another shape, or for NaN; TypeError for anything but numbers.
+    """
+    if sample_weight is None and class_weight is None:
+        return None
+    if sample_weight is not None and class_weight is not None:
+        raise ValueError(
+            f"{caller}: expected sample_weight or class_weight, got both. Multiply them into sample_weight."
+        )
+    if class_weight is not None:
+        return class_weights(class_weight, y, dtype, caller)
+    weight = as_numbers(sample_weight, f"{caller}: sample_weight").astype(dtype, copy=False)
+    if weight.ndim == 2 and weight.shape[1] == 1 and steps != 1:
+        weight = weight[:, 0]
+    n = y.shape[0]
+    if weight.shape != (n,) and (steps is None or weight.shape != (n, steps)):
+        per_step = "" if steps is None else f" or, one for each step, ({n}, {steps})"
+        raise ShapeError(
+            f"{caller}: sample_weight expected one number for each sample, shape ({n},){per_step}, got {weight.shape}."
+        )
+    return weight
+
+
+def class_weights(class_weight: Any, y: Array, dtype: Any, caller: str) -> Array:
+    """The weight of each sample's class, 1 for classes not named; one-hot labels count as their largest entry."""
+    if not isinstance(class_weight, dict):
+        raise TypeError(f"{caller}: class_weight expected a dict such as {{0: 1.0, 1: 2.5}}, got {class_weight!r}.")
+    if y.ndim > 1 and y.shape[-1] != 1:
+        y = y.argmax(axis=-1)
+    elif y.ndim > 1:
+        y = y[..., 0]
+    if y.ndim != 1:
+        raise ShapeError(
+            f"{caller}: class_weight needs one class for each sample, got labels for each step. "
+            "Use sample_weight of shape (N, T)."
+        )
+    classes = np.round(y).astype(np.int64)
+    weight = np.ones(len(classes), dtype)
+    for name, value in class_weight.items():
+        if isinstance(name, bool) or not isinstance(name, int | np.integer):
+            raise TypeError(f"{caller}: class_weight expected class numbers as keys, got {name!r}.")
+        if isinstance(value, str) or not np.isfinite(value):
+            raise ValueError(f"{caller}: class_weight expected a finite number for class {name}, got {value!r}.")
+        weight[classes == name] = value
+    return weight
+
+
+def as_numbers(y: Any, argument: str) -> Array:
+    """Labels as an array of finite numbers.
+
+    Raises: TypeError for text or ragged lists, ValueError for NaN or infinity.
+    """
+    try:
+        array = np.asarray(y)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.dtype == object:
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(f"{argument}: expected numbers in rows of equal length, got objects.") from None
+    if array.dtype.kind not in "biuf":
+        what = "text" if array.dtype.kind in "US" else str(array.dtype)
+        raise TypeError(
+            f"{argument}: expected numbers, got {what}. Number the classes first: np.unique(y, return_inverse=True)[1]."
+        )
+    if array.ndim == 0:
+        raise ShapeError(f"{argument}: expected one label per sample, got a single number.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"{argument}: expected finite numbers, got {array[at]} at {list(at)}. Remove such rows.")
+    return array
+
+
+def fits(shape: tuple[int, ...], expected: Shape) -> bool:
+    """Whether an array's shape is the expected one, None standing for any size; the first axis is free."""
+    return len(shape) == len(expected) and all(
+        e is None or e == s for s, e in zip(shape[1:], expected[1:], strict=True)
+    )
+
+
+def show(shape: Shape) -> str:
+    """A shape for messages, N for the samples and T for free axes after them."""
+    names = ["N", *("T" if size is None else str(size) for size in shape[1:])]
+    return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
