@@ -13,7 +13,9 @@ import numpy as np
 
 Logs = dict[str, float]
 HOOKS = tuple(
-    f"on_{what}_{when}" for what in ("train", "test", "epoch", "train_batch", "test_batch") for when in ("begin", "end")
+    f"on_{what}_{when}"
+    for what in ("train", "test", "predict", "epoch", "train_batch", "test_batch", "predict_batch")
+    for when in ("begin", "end")
 )
 
 
@@ -48,6 +50,12 @@ class Callback:
     def on_test_end(self, logs: Logs | None = None) -> None:
         """Called when an evaluation ends."""
 
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Called when predict starts."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Called when predict ends."""
+
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Called before each epoch."""
 
@@ -73,6 +81,12 @@ class Callback:
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Called after each batch of an evaluation."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before each group of samples that predict passes forward."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after each group of samples that predict passes forward."""
 
 
 class CallbackList:

@@ -343,13 +343,13 @@ def probabilities(z: Array, activation: str) -> Array:
     if activation == "softmax":
         return np.asarray(np.exp(log_softmax(z)))
     small = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1, small) / (1 + small)
+    return np.asarray(np.where(z >= 0, 1, small) / (1 + small))
 
 
 def inside(p: Array) -> Array:
     """Where clipping to [EPSILON, 1 - EPSILON] changes nothing: only there a gradient passes."""
     low, high = p.dtype.type(EPSILON), p.dtype.type(1 - EPSILON)
-    return (p >= low) & (p <= high)
+    return np.asarray((p >= low) & (p <= high))
 
 
 def reduce(
