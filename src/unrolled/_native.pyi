@@ -1,0 +1,77 @@
+"""The native engine; shapes and meanings stand in native/kernels.h."""
+
+from numpy.typing import NDArray
+from typing import Any
+
+Array = NDArray[Any]
+
+class Plan:
+    batch: int
+    steps: int
+    values: int
+    prefix: int
+    own: int
+    initial: int
+    reverse: bool
+    row_steps: int
+    def order(self) -> Array: ...
+    def value(self) -> Array: ...
+    def previous(self) -> Array: ...
+    def final_row(self) -> Array: ...
+    def last_row(self) -> Array: ...
+    def shared(self) -> Array: ...
+    def out_index(self) -> Array: ...
+
+def levels() -> list[str]: ...
+def level() -> str: ...
+def set_level(name: str) -> None: ...
+def lanes(float64: bool) -> int: ...
+def set_threads(n: int) -> None: ...
+def get_threads() -> int: ...
+def drop_buffers() -> None: ...
+def cells() -> list[tuple[str, int, int, int, int]]: ...
+def plan(index: Array, mask: Array | None, lead: Array, values: int, reverse: bool, row_states: bool) -> Plan: ...
+def distinct(ids: Array, vocabulary: int) -> tuple[Any, ...]: ...
+def project(
+    cell: int, units: int, table: Array, rows: Array | None, kernel: Array, bias: Array | None
+) -> Array: ...
+def forward(
+    cell: int,
+    activation: int,
+    recurrent_activation: int,
+    plan: Plan,
+    z: Array,
+    recurrent_kernel: Array,
+    recurrent_bias: Array | None,
+    h0: Array | None,
+    c0: Array | None,
+    keep: bool,
+    sequences: bool,
+) -> tuple[Array, Array, Array, Array, Array, Array]: ...
+def backward(
+    cell: int,
+    activation: int,
+    recurrent_activation: int,
+    plan: Plan,
+    recurrent_kernel: Array,
+    h: Array,
+    c: Array,
+    stash: Array,
+    d_outputs: Array | None,
+    d_last: Array | None,
+    d_final_h: Array | None,
+    d_final_c: Array | None,
+) -> tuple[Array, Array, Array, Array]: ...
+def project_backward(
+    cell: int,
+    plan: Plan,
+    table: Array,
+    rows: Array | None,
+    kernel: Array,
+    stash: Array,
+    want_kernel: bool,
+    want_bias: bool,
+    want_values: bool,
+) -> tuple[Array, Array, Array]: ...
+def matmul(a: Array, b: Array, transpose_a: bool = False, transpose_b: bool = False) -> Array: ...
+def collect(index: Array, d: Array, n: int) -> Array: ...

@@ -1,0 +1,121 @@
+"""The native engine as Python sees it: cells and activations by name, threads, and the count of row-steps."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unrolled import _native
+
+ACTIVATIONS = ("tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign")
+
+
+@dataclass(frozen=True)
+class CellKind:
+    """A cell of the engine. number: in cells.def; gates: G; slots: values kept a unit and step; states: 1 h, 2 h and c."""
+
+    name: str
+    number: int
+    gates: int
+    slots: int
+    states: int
+    biases: int
+
+
+CELLS = {
+    name: CellKind(name, number, gates, slots, states, biases)
+    for number, (name, gates, slots, states, biases) in enumerate(_native.cells())
+}
+
+
+def available_threads() -> int:
+    """Processors that this process may use: its affinity, and the share that a container grants it (at least 1)."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:
+        count = os.cpu_count() or 1
+    for quota in _container_quotas():
+        count = min(count, max(1, int(quota)))
+    return count
+
+
+def _container_quotas() -> Iterator[float]:
+    try:
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if limit != "max":
+            yield int(limit) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        base = Path("/sys/fs/cgroup/cpu")
+        limit_us = int((base / "cpu.cfs_quota_us").read_text())
+        if limit_us > 0:
+            yield limit_us / int((base / "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError):
+        pass
+
+
+def set_num_threads(n: int) -> None:
+    """Use n threads (the caller's included) from now on; results have the same bits for any n.
+
+    Raises: ValueError if n is not a positive integer.
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ValueError(f"set_num_threads: expected a positive integer, got {n!r}.")
+    _native.set_threads(n)
+
+
+def get_num_threads() -> int:
+    """How many threads the engine uses."""
+    return _native.get_threads()
+
+
+def _first_threads() -> int:
+    asked = os.environ.get("UNROLLED_NUM_THREADS", "")
+    if not asked:
+        return available_threads()
+    if not asked.isdecimal() or int(asked) < 1:
+        raise ValueError(f'UNROLLED_NUM_THREADS: expected a positive integer, got "{asked}".')
+    return int(asked)
+
+
+_native.set_threads(_first_threads())
+
+
+@dataclass
+class RowStepCount:
+    """What ran inside `count_row_steps`: total, and by layer name."""
+
+    total: int = 0
+    by_layer: dict[str, int] = field(default_factory=dict)
+
+
+_counting = threading.local()
+
+
+@contextmanager
+def count_row_steps() -> Iterator[RowStepCount]:
+    """Count the steps of rows that recurrent layers run inside the block (a shared prefix counts once).
+
+    with count_row_steps() as count:
+        model.predict(x)
+    print(count.total, count.by_layer)
+    """
+    count, outer = RowStepCount(), getattr(_counting, "now", None)
+    _counting.now = count
+    try:
+        yield count
+    finally:
+        _counting.now = outer
+
+
+def report_row_steps(layer: str, steps: int) -> None:
+    """Add to the count that is open in this thread, if any."""
+    count: RowStepCount | None = getattr(_counting, "now", None)
+    if count is not None:
+        count.total += steps
+        count.by_layer[layer] = count.by_layer.get(layer, 0) + steps
