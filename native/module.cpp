@@ -11,6 +11,7 @@
 #include <string>
 
 #include "kernels.h"
+#include "optimizer.h"
 #include "plan.h"
 #include "threads.h"
 
@@ -22,6 +23,8 @@ using namespace unrolled;
   namespace level {                              \
   extern const Kernels<float> kernels_float;     \
   extern const Kernels<double> kernels_double;   \
+  extern const Optimizers<float> optimizers_float;   \
+  extern const Optimizers<double> optimizers_double; \
   }
 DECLARE_LEVEL(baseline)
 #ifdef UNROLLED_HAS_avx2
@@ -40,6 +43,8 @@ struct Level {
   bool (*runs_here)();
   const Kernels<float> *f;
   const Kernels<double> *d;
+  const Optimizers<float> *optimizers_f;
+  const Optimizers<double> *optimizers_d;
 };
 
 const Level all_levels[] = {
@@ -50,7 +55,7 @@ const Level all_levels[] = {
               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("bmi2");
      },
-     &avx512::kernels_float, &avx512::kernels_double},
+     &avx512::kernels_float, &avx512::kernels_double, &avx512::optimizers_float, &avx512::optimizers_double},
 #endif
 #ifdef UNROLLED_HAS_avx2
     {"avx2",
@@ -58,9 +63,9 @@ const Level all_levels[] = {
        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
               __builtin_cpu_supports("bmi2");
      },
-     &avx2::kernels_float, &avx2::kernels_double},
+     &avx2::kernels_float, &avx2::kernels_double, &avx2::optimizers_float, &avx2::optimizers_double},
 #endif
-    {"baseline", [] { return true; }, &baseline::kernels_float, &baseline::kernels_double},
+    {"baseline", [] { return true; }, &baseline::kernels_float, &baseline::kernels_double, &baseline::optimizers_float, &baseline::optimizers_double},
 };
 const Level *level = nullptr;
 
@@ -85,6 +90,9 @@ void set_level(const std::string &name) {
 template <class T> const Kernels<T> &kernels();
 template <> const Kernels<float> &kernels<float>() { return *level->f; }
 template <> const Kernels<double> &kernels<double>() { return *level->d; }
+template <class T> const Optimizers<T> &optimizers();
+template <> const Optimizers<float> &optimizers<float>() { return *level->optimizers_f; }
+template <> const Optimizers<double> &optimizers<double>() { return *level->optimizers_d; }
 
 // ---- cells ----
 
@@ -320,7 +328,51 @@ template <class I> nb::tuple distinct(nb::ndarray<const I, nb::ndim<2>, nb::c_co
                         vector_of<int32_t>(std::move(lead), {B}), vector_of<int32_t>(std::move(trail), {B}));
 }
 
+// ---- optimizers ----
+
+template <class T> using Changed = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
+
+template <class T>
+void update(int rule, Changed<T> value, std::vector<Changed<T>> state, nb::ndarray<const T, nb::device::cpu> gradient,
+            std::optional<Ids> rows, double rate, double decay, double scale, std::vector<double> constants) {
+  require(rule >= 0 && rule < rules, "no such rule");
+  require(int(state.size()) == rule_slots[rule] && constants.size() <= 4, "state or constants of another rule");
+  UpdateArgs<T> args{Rule(rule), 1, value.size(), value.data(), {}, gradient.data(), 0, nullptr,
+                     T(rate), T(decay), T(scale), {}};
+  for (size_t k = 0; k < state.size(); k++) {
+    require(state[k].size() == value.size(), "state of another size");
+    args.state[k] = state[k].data();
+  }
+  for (size_t k = 0; k < constants.size(); k++) args.constant[k] = T(constants[k]);
+  std::vector<int32_t> slot;
+  if (rows) {
+    require(value.ndim() == 2 && gradient.ndim() == 2 && gradient.shape(0) == rows->size() &&
+            gradient.shape(1) == value.shape(1) && (gradient.stride(1) == 1 || value.shape(1) == 1), "gradient (n, D)");
+    args.rows = value.shape(0), args.columns = value.shape(1), args.ld = size_t(gradient.stride(0));
+    slot.assign(args.rows, -1);
+    for (size_t i = 0; i < rows->size(); i++) {
+      const int32_t r = rows->data()[i];
+      if (uint32_t(r) >= args.rows) throw nb::index_error("rows outside the table");
+      require(slot[r] < 0, "rows must be distinct");
+      slot[r] = int32_t(i);
+    }
+    args.slot = slot.data();
+  } else {
+    require(gradient.size() == value.size(), "gradient of another size");
+    int64_t next = 1;
+    for (size_t axis = gradient.ndim(); axis-- > 0;) {
+      require(gradient.shape(axis) == 1 || gradient.stride(axis) == next, "gradient must be contiguous");
+      next *= int64_t(gradient.shape(axis));
+    }
+  }
+  if (value.size() == 0) return;
+  nb::gil_scoped_release release;
+  optimizers<T>().update(args);
+}
+
 template <class T> void bind(nb::module_ &m) {
+  m.def("update", &update<T>, "rule"_a, "value"_a.noconvert(), "state"_a.noconvert(), "gradient"_a.noconvert(),
+        "rows"_a.noconvert().none(), "rate"_a, "decay"_a, "scale"_a, "constants"_a);
   m.def("project", &project<T>, "cell"_a, "units"_a, "table"_a.noconvert(), "rows"_a.noconvert().none(),
         "kernel"_a.noconvert(), "bias"_a.noconvert().none());
   m.def("forward", &forward<T>, "cell"_a, "activation"_a, "recurrent_activation"_a, "plan"_a, "z"_a.noconvert(),
@@ -373,6 +425,7 @@ NB_MODULE(_native, m) {
       .def("out_index", [](const Plan &p) {
         return vector_of<int32_t>(p.out_index, {size_t(p.batch), size_t(p.steps)});
       });
+  m.def("rules", [] { return std::vector<int>(rule_slots, rule_slots + rules); }, "Number of state arrays of each rule.");
   m.def("plan", &plan_of, "index"_a.noconvert(), "mask"_a.noconvert().none(), "lead"_a.noconvert(), "values"_a,
         "reverse"_a, "row_states"_a);
   m.def("distinct", &distinct<int32_t>, "ids"_a.noconvert(), "vocabulary"_a);

@@ -1,0 +1,44 @@
+// optimizer.h: one step of an optimizer on one parameter, elementwise, one pass over parameter and state.
+//
+// Legend: p parameter (V, D), any shape seen as rows; g gradient; rate the learning rate (Adam: corrected for the start
+// at zero). Formulas: Keras 3 (unrolled/optimizers.py says them in words); SGD Sutskever et al. 2013, RMSprop Tieleman
+// & Hinton 2012, Adam Kingma & Ba 2015, amsgrad Reddi et al. 2018.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace unrolled {
+
+enum class Rule : int {
+  sgd,                // -
+  sgd_momentum,       // state: m
+  sgd_nesterov,       // m
+  rmsprop,            // v
+  rmsprop_momentum,   // v, m
+  rmsprop_centered,   // v, a
+  rmsprop_both,       // v, m, a
+  adam,               // m, v
+  adam_amsgrad,       // m, v, largest v
+};
+constexpr int rules = int(Rule::adam_amsgrad) + 1;
+constexpr int rule_slots[rules] = {0, 1, 1, 1, 2, 2, 3, 2, 3};
+
+template <class T> struct UpdateArgs {
+  Rule rule;
+  size_t rows, columns;  // V, D
+  T *p;                  // (V, D)
+  T *state[3];           // (V, D) each; null where the rule has none
+  const T *g;            // (V, D), or (n, ld) with row slot[r] for row r of p
+  size_t ld;
+  const int32_t *slot;   // (V,), -1 for rows whose gradient is zero; or null: g is (V, D)
+  T rate;
+  T decay;               // first p <- p - p decay; 0 for none
+  T scale;               // g <- g scale; 1 for none
+  T constant[4];         // sgd: momentum; rmsprop: rho, 1 - rho, epsilon, momentum; adam: 1 - beta_1, 1 - beta_2, epsilon
+};
+
+template <class T> struct Optimizers {
+  void (*update)(const UpdateArgs<T> &);
+};
+
+}  // namespace unrolled
