@@ -6,6 +6,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unrolled import activations as activations
+    from unrolled import backend as backend
+    from unrolled import callbacks as callbacks
+    from unrolled import datasets as datasets
+    from unrolled import initializers as initializers
+    from unrolled import layers as layers
+    from unrolled import losses as losses
+    from unrolled import metrics as metrics
+    from unrolled import models as models
+    from unrolled import optimizers as optimizers
+    from unrolled import preprocessing as preprocessing
+    from unrolled import random as random
+    from unrolled import reference as reference
+    from unrolled import utils as utils
+    from unrolled.engine import get_num_threads as get_num_threads
+    from unrolled.engine import set_num_threads as set_num_threads
+    from unrolled.layers import Input as Input
+    from unrolled.models import Sequential as Sequential
     from unrolled.random import set_random_seed as set_random_seed
 
 # Modules and names are imported when first asked for, so that `import unrolled` costs next to nothing.
@@ -13,7 +31,13 @@ _MODULES = (
     "activations", "backend", "callbacks", "datasets", "initializers", "layers", "losses", "metrics", "models",
     "optimizers", "preprocessing", "random", "reference", "utils",
 )  # fmt: skip
-_NAMES = {"set_random_seed": "random"}
+_NAMES = {
+    "Input": "layers",
+    "Sequential": "models",
+    "get_num_threads": "engine",
+    "set_num_threads": "engine",
+    "set_random_seed": "random",
+}
 
 __version__ = "0.1.0"
 __all__ = [*_MODULES, *_NAMES, "__version__"]  # noqa: PLE0604  names, all of them

@@ -28,6 +28,10 @@ class FileFormatError(ValueError):
     """A model or data file is broken, truncated or of another kind."""
 
 
+class PaddingWarning(UserWarning):
+    """A recurrent layer runs on through unmasked zeros at the end of rows."""
+
+
 class MissingExtraError(ImportError):
     """An optional package is needed; the text names the extra that brings it."""
 

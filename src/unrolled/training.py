@@ -308,7 +308,8 @@ class Trainable(ABC):
         """One step. Returns the first bad tensor (then nothing was changed) or None, and the loss."""
         assert self.loss is not None and self.optimizer is not None
         parameters = self.parameters
-        out = self._forward(batch.x, Mode(training=True, keep=True, random=self.random), self._logits)
+        mode = Mode(training=True, keep=True, random=self.random, input_gradient=False)
+        out = self._forward(batch.x, mode, self._logits)
         loss, d_y = self._loss(batch, out, gradient=True)
         assert d_y is not None
         if not math.isfinite(loss):

@@ -15,9 +15,12 @@ from unrolled.layers.core import (
 )
 from unrolled.layers.embeddings import Embedding
 from unrolled.layers.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
+from unrolled.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN
 from unrolled.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "Activation",
     "Bidirectional",
     "Dense",
@@ -30,8 +33,10 @@ __all__ = [
     "InputLayer",
     "Layer",
     "Masking",
+    "Recurrent",
     "RepeatVector",
     "Reshape",
+    "SimpleRNN",
     "SpatialDropout1D",
     "TimeDistributed",
 ]

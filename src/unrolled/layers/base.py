@@ -228,8 +228,8 @@ class Layer:
 
     @property
     def parameters(self) -> list[Parameter]:
-        """The same: what an optimizer gets."""
-        return self.trainable_weights
+        """The same; each says whether it is trainable."""
+        return self.weights
 
     @property
     def non_trainable_weights(self) -> list[Parameter]:
@@ -282,6 +282,10 @@ class Layer:
         if not self.built:
             self.require_rank(input_shape, self.input_rank)
             self.build(input_shape)
+
+    def default_input_shape(self) -> Shape | None:
+        """The shape that can be built before any data, batch axis included."""
+        return self.batch_input_shape
 
     def compute_output_shape(self, input_shape: Shape) -> Any:
         """Shape of the output, batch axis included."""
@@ -359,6 +363,8 @@ class Layer:
             )
         require_data(self.label, array)
         self.require_declared(array)
+        if self.input_shape is not None and self.input_shape[-1] is not None and self.weights:
+            self.require_features(array, self.input_shape[-1])
         array = np.ascontiguousarray(array, dtype=self.dtype)
         wrong = np.isnan(array)
         if wrong.any():

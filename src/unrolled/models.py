@@ -1,0 +1,406 @@
+"""Sequential: layers in a row, trained as Keras trains them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from unrolled import random as streams
+from unrolled import saving
+from unrolled.batch import Sequence, Value
+from unrolled.errors import FileFormatError, NotBuiltError, PaddingWarning, ShapeError, UnknownAxisError
+from unrolled.layers import Embedding, InputLayer, Layer, Recurrent
+from unrolled.layers.base import assign_all, automatic_name, deserialize, serialize
+from unrolled.layers.values import as_array, as_value, cast, positions
+from unrolled.parameters import Array, Backprop, Gradients, Mode, Parameter, Shape, no_backprop
+from unrolled.summary import summary_lines
+from unrolled.training import Trainable
+
+
+class Sequential(Trainable):
+    """Layers in a row.
+
+    Sequential([Embedding(10000, 32), LSTM(32), Dense(1, activation="sigmoid")])
+
+    Weights are made as soon as the input's shape is known: from Embedding, Input or input_shape at once, otherwise with
+    the first data.
+
+    Args:
+        layers: list of layers; more can follow with add.
+        name: "sequential", "sequential_1", ... by default.
+    """
+
+    def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
+        super().__init__()
+        self.name = name or automatic_name("Sequential")
+        self.random = streams.spawn()
+        self._layers: list[Layer] = []
+        self._input: Shape | None = None
+        self._padding_seen = False
+        if isinstance(layers, Layer):
+            raise TypeError(
+                f"{self.label}: expected a list of layers, got one layer. Write Sequential([{layers.name}])."
+            )
+        for layer in layers or ():
+            self.add(layer)
+
+    @property
+    def label(self) -> str:
+        """How errors call this model."""
+        return f'Sequential "{self.name}"'
+
+    # ---- layers
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers in order (a new list)."""
+        return list(self._layers)
+
+    def add(self, layer: Layer) -> None:
+        """Put a layer at the end.
+
+        Raises: TypeError if it is no layer; ValueError if its name is taken; ShapeError if it does not fit.
+        """
+        if not isinstance(layer, Layer):
+            remedy = f" Write {layer.__name__}(...)." if isinstance(layer, type) else ""
+            raise TypeError(f"{self.label}: expected a layer, got {layer!r}.{remedy}")
+        if isinstance(layer, InputLayer):
+            if self._layers:
+                raise ValueError(
+                    f"{self.label}: expected Input as the first entry, got it after {self._layers[-1].label}."
+                )
+            self._input = layer.batch_input_shape
+            return
+        if any(have.name == layer.name for have in self._layers):
+            raise ValueError(f'{self.label}: expected layers of different names, got "{layer.name}" twice. Set name=.')
+        if not self._layers:
+            self._take_input(layer)
+        self._layers.append(layer)
+        try:
+            self._build(self._input)
+        except UnknownAxisError:
+            pass  # the data will tell
+        except Exception:
+            self._layers.pop()
+            raise
+
+    def _take_input(self, layer: Layer) -> None:
+        if self._input is None:
+            self._input = layer.default_input_shape()
+        elif layer.batch_input_shape is None:
+            layer.batch_input_shape = self._input
+
+    def pop(self) -> Layer:
+        """Take the last layer away and return it.
+
+        Raises: ValueError if there is none.
+        """
+        if not self._layers:
+            raise ValueError(f"{self.label}: has no layers to take away.")
+        return self._layers.pop()
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of a name or index.
+
+        Raises: ValueError naming the layers there are.
+        """
+        for i, layer in enumerate(self._layers):
+            if name == layer.name or (name is None and index in (i, i - len(self._layers))):
+                return layer
+        names = ", ".join(layer.name for layer in self._layers) or "none"
+        raise ValueError(f"{self.label}: there is no layer {name if name is not None else index!r}. Layers: {names}.")
+
+    # ---- building
+
+    @property
+    def built(self) -> bool:
+        """Whether all layers have their weights."""
+        return bool(self._layers) and all(layer.built for layer in self._layers)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights for inputs of this shape, batch axis included: build((None, 500)).
+
+        Raises: ShapeError if a layer does not fit.
+        """
+        shape = self._input if input_shape is None else tuple(input_shape)
+        if shape is None:
+            raise ShapeError(
+                f"{self.label}: expected input_shape with the batch axis, for example build((None, 26, 8))."
+            )
+        self._input = shape
+        self._build(shape)
+
+    def _build(self, shape: Shape | None) -> None:
+        for layer in self._layers:
+            if shape is None:
+                return
+            layer.ensure_built(shape)
+            shape = layer.compute_output_shape(shape)
+
+    def build_from_data(self, x: Any) -> None:
+        """Make the weights that are not there yet; the number of steps stays open where no layer needs it."""
+        first = self._first()
+        if self.built:
+            return
+        first.require_rank(x, first.input_rank)
+        shape = (None, *np.shape(x)[1:])
+        try:
+            self._build((None, None, *shape[2:]) if len(shape) == 3 else shape)
+        except UnknownAxisError:
+            self._build(shape)
+        self._input = first.input_shape
+
+    def _first(self) -> Layer:
+        if not self._layers:
+            raise NotBuiltError(f"{self.label}: has no layers. Add some, for example Dense(1, activation='sigmoid').")
+        return self._layers[0]
+
+    def check_input(self, x: Any) -> Array:
+        """Inputs as the first layer wants them, or its error."""
+        return self._first().check_input(x)
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """Shape of the input, batch axis included; None if not known yet."""
+        return self._input
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of the output, batch axis included; None if not known yet."""
+        return self._layers[-1].output_shape if self._layers else None
+
+    # ---- weights
+
+    @property
+    def weights(self) -> list[Parameter]:
+        """All parameters in the order of the layers."""
+        return [p for layer in self._layers for p in layer.weights]
+
+    variables = weights
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """The same; each says whether it is trainable."""
+        return self.weights
+
+    @property
+    def trainable_weights(self) -> list[Parameter]:
+        """Parameters that training changes."""
+        return [p for p in self.weights if p.trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Parameter]:
+        """Parameters that training leaves alone."""
+        return [p for p in self.weights if not p.trainable]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer is trainable; setting it sets all."""
+        return any(layer.trainable for layer in self._layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self._layers:
+            layer.trainable = value
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all weights, in the order of `weights`."""
+        return [p.numpy() for p in self.weights]
+
+    def set_weights(self, weights: Iterable[Any]) -> None:
+        """Overwrite all weights; nothing is written unless all arrays fit.
+
+        Raises: ShapeError listing the expected shapes; NotBuiltError before there are weights.
+        """
+        self._require_built("set_weights")
+        assign_all(self.label, self.weights, weights)
+
+    def count_params(self) -> int:
+        """Number of entries of all weights.
+
+        Raises: NotBuiltError before there are weights.
+        """
+        self._require_built("count_params")
+        return sum(p.size for p in self.weights)
+
+    def _require_built(self, what: str) -> None:
+        if not self.built:
+            raise NotBuiltError(
+                f"{self.label}: {what} needs weights, and the input's shape is not known yet. Give the first layer an "
+                "input_shape, call build(input_shape), or fit."
+            )
+
+    def summary(self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None) -> None:
+        """Print layers, output shapes and numbers of parameters, line by line with print_fn (default: print)."""
+        for line in summary_lines(self.name, self._layers, line_length):
+            (print_fn or print)(line)
+
+    # ---- running
+
+    @property
+    def logits_activation(self) -> str | None:  # type: ignore[override]
+        """ "sigmoid" or "softmax" if the last layer ends in it."""
+        return self._layers[-1].logits_activation if self._layers else None
+
+    def forward(self, x: Any, mode: Mode, logits: bool = False) -> tuple[Value, Backprop]:
+        """Run all layers on a checked batch.
+
+        Layers below the first one that learns keep nothing, and that one skips the gradient of its input, unless
+        mode.input_gradient asks for it.
+
+        Args:    logits: leave the last layer's sigmoid or softmax out.
+        Returns: outputs (a Sequence if they have steps) and backprop(d_outputs, gradients).
+        """
+        wants_x = mode.keep and mode.input_gradient
+        value = self._start(x, wants_x)
+        learning = [i for i, layer in enumerate(self._layers) if any(p.trainable for p in layer.weights)]
+        lowest = 0 if wants_x else min(learning, default=len(self._layers))
+        steps: list[tuple[Backprop, np.dtype[Any]]] = []
+        for i, layer in enumerate(self._layers):
+            keep = mode.keep and i >= lowest
+            inner = Mode(mode.training, keep, mode.random, input_gradient=wants_x or i > lowest)
+            run = layer.forward_logits if logits and i == len(self._layers) - 1 else layer.forward
+            value, back = run(cast(value, layer.dtype), inner)
+            if keep:
+                steps.append((back, layer.dtype))
+            if not self._padding_seen and isinstance(layer, Embedding):
+                self._look_for_padding(i, value)
+        y = value
+
+        def backprop(d_y: Any, gradients: Gradients) -> Any:
+            for back, dtype in reversed(steps):
+                d_y = back(cast(d_y, dtype), gradients)
+            return d_y.reshape(x.shape) if wants_x and d_y is not None else d_y
+
+        return y, backprop if mode.keep else no_backprop
+
+    def _start(self, x: Any, wants_x: bool) -> Any:
+        """What the first layer gets. With a gradient of x every position needs a row of its own."""
+        if wants_x and isinstance(x, np.ndarray) and x.ndim == 3 and x.dtype.kind == "f":
+            return positions(x)
+        return as_value(x) if isinstance(x, np.ndarray) else x
+
+    def __call__(self, x: Any, training: bool = False) -> Any:
+        """Outputs for one batch, as an array; training=True switches dropout on."""
+        array = np.asarray(x)
+        self.build_from_data(array)
+        y, _ = self.forward(self.check_input(array), Mode(training=training, random=self.random))
+        return as_array(y)
+
+    def _look_for_padding(self, position: int, y: Sequence) -> None:
+        """Warn once if a recurrent layer reads on through trailing zeros that nothing masks."""
+        trailing = int(np.count_nonzero((y.trail > 0) & (y.trail < y.shape[1])))
+        if not trailing:
+            return
+        for layer in self._layers[position + 1 :]:
+            if isinstance(layer, Recurrent) and not layer.go_backwards and not layer.return_sequences:
+                self._padding_seen = True
+                _warn(
+                    f"{trailing} of {y.shape[0]} rows end in zeros, and {layer.label} runs on through them: its last "
+                    "state has to survive the padding. Use pad_sequences(..., padding='pre'), or Embedding(..., "
+                    "mask_zero=True)."
+                )
+                return
+
+    # ---- configuration and files
+
+    def get_config(self) -> dict[str, Any]:
+        """Name, layers and input shape, ready for JSON."""
+        return {
+            "name": self.name,
+            "layers": [serialize(layer) for layer in self._layers],
+            "input_shape": None if self._input is None else list(self._input),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Sequential:
+        """A new model with fresh weights from what get_config returned."""
+        model = cls([deserialize(layer) for layer in config["layers"]], name=config["name"])
+        if config["input_shape"] is not None and model._layers:
+            model._input = tuple(config["input_shape"])
+            with suppress(UnknownAxisError):
+                model._build(model._input)
+        return model
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write weights, configuration, optimizer and random state to one safetensors file, whatever its name.
+
+        `load_model` gives a model whose fit continues bit for bit.
+        """
+        arrays = {f"weights/{p.path}": p.value for p in self.weights}
+        state = self.optimizer.get_state() if self.optimizer is not None else {}
+        arrays |= {f"optimizer/{k}": v for k, v in state.items() if isinstance(v, np.ndarray)}
+        header = {
+            "kind": "model",
+            "model": self.get_config(),
+            "weights": [p.path for p in self.weights],
+            "compile": self.get_compile_config(),
+            "optimizer": {k: v for k, v in state.items() if not isinstance(v, np.ndarray)},
+            "random": self.random.bit_generator.state,
+        }
+        saving.write_file(path, arrays, header)
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights alone to one safetensors file."""
+        self._require_built("save_weights")
+        header = {"kind": "weights", "weights": [p.path for p in self.weights]}
+        saving.write_file(path, {f"weights/{p.path}": p.value for p in self.weights}, header)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Take the weights of a file that save or save_weights wrote; layers are matched by order, not by name.
+
+        Raises: FileFormatError for a file of another kind; ShapeError if the weights are not those of this model.
+        """
+        arrays, header = saving.read_file(path)
+        self.set_weights(_weights(path, arrays, header))
+
+    def __repr__(self) -> str:
+        return f"<{self.label}, {len(self._layers)} layers{'' if self.built else ', not built'}>"
+
+
+def load_model(path: str | os.PathLike[str]) -> Sequential:
+    """The model that model.save wrote: weights, optimizer with its state, and random state.
+
+    The global random stream is not touched.
+
+    Raises: FileNotFoundError; FileFormatError if the file is broken, truncated, of another kind or of a newer format.
+    """
+    arrays, header = saving.read_file(path)
+    if header.get("kind") != "model":
+        raise FileFormatError(f'"{path}" holds weights alone. Make the model and call model.load_weights(path).')
+    weights = _weights(path, arrays, header)
+    try:
+        with streams.using(np.random.Generator(np.random.PCG64(0))):
+            model = Sequential.from_config(header["model"])
+        if weights:
+            model.set_weights(weights)
+        if header["compile"] is not None:
+            model.compile_from_config(header["compile"])
+            if model.optimizer is not None:
+                state = {k.removeprefix("optimizer/"): v for k, v in arrays.items() if k.startswith("optimizer/")}
+                model.optimizer.set_state({**header["optimizer"], **state}, model.parameters)
+        model.random.bit_generator.state = header["random"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(f'"{path}" does not describe a model that this version can make: {error}') from error
+    return model
+
+
+def _weights(path: str | os.PathLike[str], arrays: dict[str, Array], header: dict[str, Any]) -> list[Array]:
+    try:
+        return [arrays[f"weights/{name}"] for name in header["weights"]]
+    except (KeyError, TypeError) as error:
+        raise FileFormatError(f'"{path}" lacks weights that its header names: {error}. Save the model again.') from None
+
+
+def _warn(text: str) -> None:
+    """Warn at the line outside this package that led here."""
+    level, frame = 2, sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "unrolled":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, PaddingWarning, stacklevel=level + 1)

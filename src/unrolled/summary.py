@@ -1,0 +1,65 @@
+"""The table that model.summary() prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from unrolled.layers import Layer
+from unrolled.parameters import Parameter
+
+LINE = 65
+COLUMNS = (29, 26, 10)
+
+
+def show_shape(shape: Any) -> str:
+    """(None, 32), or a list of such."""
+    if shape is None:
+        return "?"
+    if shape and isinstance(shape[0], tuple | list):
+        return "[" + ", ".join(show_shape(s) for s in shape) + "]"
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
+def size(parameters: Iterable[Parameter]) -> int:
+    """Entries of all parameters."""
+    return sum(p.size for p in parameters)
+
+
+def summary_lines(name: str, layers: list[Layer], line_length: int | None = None) -> list[str]:
+    """One row a layer with output shape and parameters, then the totals.
+
+    Args: line_length: characters a line, 65 by default, more where names or shapes need it.
+    """
+    header = ("Layer (type)", "Output Shape", "Param #")
+    rows = [
+        (
+            f"{layer.name} ({type(layer).__name__})",
+            show_shape(layer.output_shape),
+            str(layer.count_params()) if layer.built else "?",
+        )
+        for layer in layers
+    ]
+    widths = [max(COLUMNS[i], *(len(row[i]) + 1 for row in rows)) if rows else COLUMNS[i] for i in range(3)]
+    spare = (line_length or LINE) - sum(widths)
+    widths[0] += max(spare, 0)
+
+    def line(row: tuple[str, ...]) -> str:
+        return "".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+
+    rule = "_" * sum(widths)
+    lines = [f'Model: "{name}"', rule, line(header), "=" * sum(widths)]
+    for i, row in enumerate(rows):
+        lines += [rule] if i else []
+        lines.append(line(row))
+    lines.append("=" * sum(widths))
+    weights = [p for layer in layers for p in layer.weights]
+    learned = size(p for p in weights if p.trainable)
+    if all(layer.built for layer in layers):
+        counts = [f"{count:,}" for count in (size(weights), learned, size(weights) - learned)]
+        remedy = []
+    else:
+        counts = ["?"] * 3
+        remedy = ["Not built yet (?): give the first layer an input_shape, call build(input_shape), or fit."]
+    totals = zip(("Total params", "Trainable params", "Non-trainable params"), counts, strict=True)
+    return [*lines, *(f"{what}: {count}" for what, count in totals), rule, *remedy]
