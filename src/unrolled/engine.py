@@ -16,7 +16,7 @@ ACTIVATIONS = ("tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign")
 
 @dataclass(frozen=True)
 class CellKind:
-    """A cell of the engine. number: in cells.def; gates: G; slots: values kept a unit and step; states: 1 h, 2 h and c."""
+    """A cell of the engine. number: in cells.def; gates: G; slots: values kept a unit and step; states: 1 h, 2 h c."""
 
     name: str
     number: int

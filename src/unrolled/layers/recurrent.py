@@ -233,7 +233,8 @@ class Recurrent(Layer):
         for name, array in zip(names, arrays, strict=True):
             if np.shape(array) != (batch, self.units):
                 raise ShapeError(
-                    f"{self.label}: expected initial_state {name} of shape {(batch, self.units)}, got {np.shape(array)}."
+                    f"{self.label}: expected initial_state {name} of shape {(batch, self.units)}, "
+                    f"got {np.shape(array)}."
                 )
         return [np.ascontiguousarray(array, self.dtype) for array in arrays]
 

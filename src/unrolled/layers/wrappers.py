@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from unrolled import random as streams
 from unrolled.batch import Sequence, Value, sum_rows
 from unrolled.layers.base import Layer, deserialize, serialize
-from unrolled.layers.values import positions
+from unrolled.layers.values import as_array, as_value, positions
 from unrolled.parameters import Array, Backprop, Gradients, Mode, Shape, no_backprop
 
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
@@ -116,10 +117,14 @@ class Bidirectional(_Wrapper):
         merged = (*ahead[:-1], width)
         return (merged, *states) if states else merged
 
-    def forward(self, x: Value, mode: Mode) -> tuple[Any, Backprop]:
-        """Run both directions and merge position by position."""
-        y_ahead, back_ahead = self.forward_layer.forward(x, mode)
-        y_back, back_back = self.backward_layer.forward(x, mode)
+    def forward(self, x: Value, mode: Mode, initial_state: Any = None) -> tuple[Any, Backprop]:
+        """Run both directions and merge position by position.
+
+        initial_state: the forward layer's states, then the backward one's; backprop then returns (d_x, [d_state]).
+        """
+        starts = self._split_states(initial_state)
+        y_ahead, back_ahead = self.forward_layer.forward(x, mode, *starts[:1])
+        y_back, back_back = self.backward_layer.forward(x, mode, *starts[1:])
         states: tuple[Any, ...] = ()
         if self.return_state:
             y_ahead, *states_ahead = y_ahead
@@ -142,10 +147,35 @@ class Bidirectional(_Wrapper):
                 d_ahead, d_back = (d_ahead, *d_states[:half]), (d_back, *d_states[half:])
             d_x_ahead = back_ahead(d_ahead, gradients)
             d_x_back = back_back(d_back, gradients)
-            return None if d_x_ahead is None or d_x_back is None else d_x_ahead + d_x_back
+            d_starts: list[Array] = []
+            if starts:
+                d_x_ahead, d_x_back, d_starts = d_x_ahead[0], d_x_back[0], [*d_x_ahead[1], *d_x_back[1]]
+            d_x = None if d_x_ahead is None or d_x_back is None else d_x_ahead + d_x_back
+            return (d_x, d_starts) if starts else d_x
 
         result: Any = (*outputs, *states)
         return (result if len(result) > 1 else result[0]), backprop if mode.keep else no_backprop
+
+    def _split_states(self, initial_state: Any) -> tuple[Any, ...]:
+        if initial_state is None:
+            return ()
+        states = list(initial_state)
+        if len(states) % 2:
+            raise ValueError(
+                f"{self.label}: expected initial_state with the states of both directions, got {len(states)} arrays."
+            )
+        return states[: len(states) // 2], states[len(states) // 2 :]
+
+    def __call__(self, x: Any, training: bool = False, mask: Any = None, initial_state: Any = None) -> Any:
+        """Run on an array and return arrays; builds the layer at the first call.
+
+        Args: x (B, T, D); mask (B, T) bool, True = keep; initial_state: forward, then backward states (B, H).
+        """
+        checked = self.check_input(x)
+        self.ensure_built((None, *checked.shape[1:]))
+        mode = Mode(training=training, random=streams.generator())
+        y, _ = self.forward(as_value(checked, mask, self.label), mode, initial_state)
+        return as_array(y)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments; layers as {"class_name", "config"}."""
