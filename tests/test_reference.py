@@ -271,6 +271,9 @@ def test_errors_say_what_came(rng: np.random.Generator) -> None:
         assert str(caught.value) == text
     with pytest.raises(ValueError, match=r"^simple_rnn: got c0, but only the LSTM has a cell state\.$"):
         reference.forward("simple_rnn", np.zeros((1, 1, 1)), [[[1.0]], [[1.0]]], c0=[[1.0]])
+    run = reference.forward("simple_rnn", np.zeros((1, 1, 1)), [[[1.0]], [[1.0]]])
+    with pytest.raises(ValueError, match=r"^backward: got d_c, but only the LSTM has a cell state\.$"):
+        reference.backward(run, d_c=[[1.0]])
     with pytest.raises(ShapeError) as caught_shape:
         reference.backward(reference.forward("lstm", **case), np.zeros((2, 3, 4)))
     assert str(caught_shape.value) == "d_outputs: expected shape (2, 3, 5), got (2, 3, 4)."

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 # Modules and names are imported when first asked for, so that `import unrolled` costs next to nothing.
 _MODULES = (
-    "activations", "backend", "callbacks", "datasets", "initializers", "layers", "losses", "metrics", "models",
-    "optimizers", "preprocessing", "random", "reference", "utils",
+    "activations", "backend", "callbacks", "datasets", "from_scratch", "initializers", "layers", "losses", "metrics",
+    "models", "optimizers", "preprocessing", "random", "reference", "utils",
 )  # fmt: skip
 _NAMES = {
     "Input": "layers",

@@ -337,6 +337,8 @@ def backward(
     Source:  Werbos 1990, "Backpropagation through time: what it does and how to do it".
     """
     w, (batch, steps, _) = run.weights, run.outputs.shape
+    if d_c is not None and run.c is None:
+        raise ValueError("backward: got d_c, but only the LSTM has a cell state.")
     given = dict(zip(("d_h", "d_c"), (d_h, d_c), strict=True))
     d_state = tuple(_initial(f"d_{name}", given[f"d_{name}"], run.h.shape, run.h) for name in run.cell.states)
     d_out = _initial("d_last", d_last, run.h.shape, run.h)  # flows back through outputs that repeat
