@@ -33,6 +33,13 @@ static inline Run own_run(const PlanView &plan, int q) {
 }
 static inline Run prefix_run(const PlanView &plan) { return {0, plan.prefix, 1 + plan.prefix + plan.own}; }
 
+// Rows of a large table are far apart and read backwards: no processor guesses that by itself.
+template <bool write, class T> static inline void prefetch(const T *row, size_t n) {
+  const char *p = (const char *)row;
+  const size_t bytes = n * sizeof(T) < 1024 ? n * sizeof(T) : 1024;
+  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(p + at, write);
+}
+
 template <template <class> class Cell, class T> struct Recurrence {
   static constexpr int G = Cell<T>::gates, slots = Cell<T>::slots, W = width<T>;
 
@@ -86,9 +93,11 @@ template <template <class> class Cell, class T> struct Recurrence {
           const int i = runs[r].position + s;
           T *spare = room + size_t(r) * Hp * (4 + slots);
           x[r] = args.z + size_t(plan.value[i]) * G * Hp;
-          if (s + 1 < runs[r].length) {
-            const char *next = (const char *)(args.z + size_t(plan.value[i + 1]) * G * Hp);
-            for (size_t at = 0; at < size_t(G) * Hp * sizeof(T) && at < 1024; at += 64) __builtin_prefetch(next + at);
+          if (s + 1 < runs[r].length) prefetch<false>(args.z + size_t(plan.value[i + 1]) * G * Hp, G * Hp);
+          if (args.stash && s + 2 < runs[r].length) {
+            prefetch<true>(args.stash + size_t(i + 2) * slots * Hp, slots * Hp);
+            prefetch<true>(args.h + size_t(i + 3) * Hp, Hp);
+            if (args.c) prefetch<true>(args.c + size_t(i + 3) * Hp, Hp);
           }
           h[r] = args.keep_h || prefix ? row_of(args.h, true, 1 + i) : spare + (s & 1) * Hp;
           c[r] = !args.c ? nullptr : args.keep_c || prefix ? row_of(args.c, true, 1 + i) : spare + (2 + (s & 1)) * Hp;
@@ -219,6 +228,11 @@ template <template <class> class Cell, class T> struct Recurrence {
           h[r] = args.h + (i + 1) * Hp, h_prev[r] = args.h + before * Hp;
           c[r] = c_prev[r] = nullptr;
           if (args.c) c[r] = args.c + (i + 1) * Hp, c_prev[r] = args.c + before * Hp;
+          if (s >= 2) {
+            prefetch<true>(args.stash + (i - 2) * slots * Hp, slots * Hp);
+            prefetch<false>(args.h + (i - 2) * Hp, Hp);
+            if (args.c) prefetch<false>(args.c + (i - 2) * Hp, Hp);
+          }
           if (args.d_outputs) {
             const T *d = args.d_outputs + (i + 1) * args.d_ld;
             for (int u = 0; u < w.H; u++) dh[r][u] += d[u];

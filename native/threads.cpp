@@ -119,7 +119,10 @@ void parallel(int count, void (*task)(void *, int), void *context) {
 }
 
 void *take_buffer(size_t bytes) {
-  bytes = (bytes + 4095) / 4096 * 4096;
+  // Sizes of ragged batches vary a little: rounding up to eighths of a power of two lets buffers be used again.
+  size_t step = 4096;
+  while (step * 16 <= bytes) step *= 2;
+  bytes = (bytes + step - 1) / step * step;
   {
     std::lock_guard<std::mutex> lock(buffers->mutex);
     auto found = buffers->free.lower_bound(bytes);

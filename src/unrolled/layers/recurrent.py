@@ -195,7 +195,7 @@ class Recurrent(Layer):
         kind = self.kind
         d_out, d_h, d_c = (*(d_y if self.return_state else (d_y,)), None, None)[:3]
         d_out, d_h, d_c = (None if d is None else np.ascontiguousarray(d, self.dtype) for d in (d_out, d_h, d_c))
-        stash = ran.stash.copy()
+        stash = ran.stash  # becomes the gradients of the pre-activations: backprop runs once
         d_recurrent, d_recurrent_bias, d_h0, d_c0 = _native.backward(
             kind.number, *self._activations, ran.plan, self.recurrent_kernel.value, ran.h, ran.c, stash,
             d_out if self.return_sequences else None, None if self.return_sequences else d_out, d_h, d_c,
