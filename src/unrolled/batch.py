@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled import _native
 from unrolled.errors import ShapeError
 from unrolled.parameters import Array
 
@@ -102,28 +103,19 @@ def leading(flags: Array) -> Array:
 def distinct_tokens(ids: Array, size: int) -> tuple[Array, Array]:
     """The distinct ids of a batch, and where each position finds its own: rows[index] == ids.
 
-    Args:    ids: (B, T) integers in [0, size).
-    Returns: rows (n,) int32, ascending; index (B, T) int32.
+    Args:    ids: (B, T) int32 or int64 in [0, size).
+    Returns: rows (n,) int32, in the order of their first appearance; index (B, T) int32.
+    Raises:  IndexError for an id outside [0, size).
     """
-    seen = np.zeros(size, bool)
-    seen[ids] = True
-    rows = np.flatnonzero(seen).astype(np.int32)
-    slots = np.empty(size, np.int32)
-    slots[rows] = np.arange(len(rows), dtype=np.int32)
-    return rows, slots[ids]
+    rows, index = _native.distinct(np.ascontiguousarray(ids), size)[:2]
+    if rows is None:
+        raise IndexError(f"id {ids.reshape(-1)[index]} outside [0, {size})")
+    return rows, index
 
 
 def sum_rows(values: Array, index: Array, n: int) -> Array:
     """Row r of the result (n, F) is the sum of all values[k] (N, F) with index[k] == r, in the order of k."""
-    if len(index) == n and np.array_equal(index, np.arange(n)):
-        return values
-    total = np.zeros((n, values.shape[1]), values.dtype)
-    order = np.argsort(index, kind="stable")
-    present = index[order]
-    starts = np.flatnonzero(np.diff(present, prepend=-1))
-    if len(starts):
-        total[present[starts]] = np.add.reduceat(values[order], starts, axis=0)
-    return total
+    return _native.collect(np.ascontiguousarray(index, np.int32), np.ascontiguousarray(values), n)
 
 
 Value = Array | Sequence

@@ -1,0 +1,158 @@
+"""Random cases for every cell of the engine: distinct weights, non-zero states, ragged masks, shared prefixes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from unrolled import _native, engine, reference
+from unrolled.batch import Sequence
+from unrolled.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN
+from unrolled.parameters import Gradients, Mode
+
+CELLS = tuple(engine.CELLS)
+SHAPES = [(1, 1, 1, 1), (7, 5, 3, 17), (13, 9, 5, 40), (3, 4, 2, 70)]  # B, T, D, H
+
+
+@contextmanager
+def level(name: str) -> Iterator[None]:
+    """Run the block on one instruction set."""
+    before = _native.level()
+    _native.set_level(name)
+    try:
+        yield
+    finally:
+        _native.set_level(before)
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    before = engine.get_num_threads()
+    engine.set_num_threads(n)
+    try:
+        yield
+    finally:
+        engine.set_num_threads(before)
+
+
+def make_layer(cell: str, units: int, **options: Any) -> Recurrent:
+    if cell == "simple_rnn":
+        options.pop("recurrent_activation", None)
+        return SimpleRNN(units, **options)
+    if cell == "lstm":
+        return LSTM(units, **options)
+    return GRU(units, reset_after=cell == "gru_reset_after", **options)
+
+
+@dataclass
+class Case:
+    """A layer with its input and the gradients that come from above."""
+
+    cell: str
+    layer: Recurrent
+    x: np.ndarray
+    mask: np.ndarray | None
+    states: list[np.ndarray] | None
+    d_y: np.ndarray
+    d_h: np.ndarray
+    d_c: np.ndarray
+    results: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def random_case(
+    cell: str,
+    shape: tuple[int, int, int, int],
+    rng: np.random.Generator,
+    *,
+    masked: bool = False,
+    states: bool = False,
+    lead: bool = False,
+    dtype: str = "float64",
+    **options: Any,
+) -> Case:
+    batch, steps, features, units = shape
+    layer = make_layer(cell, units, return_sequences=True, return_state=True, dtype=dtype, **options)
+    layer.build((None, steps, features))
+    for parameter in layer.weights:
+        parameter.assign(rng.normal(size=parameter.shape) * min(0.4, 1.5 / np.sqrt(units)))
+    x = rng.normal(size=(batch, steps, features))
+    if lead:  # zeros in front (behind, for the other direction), of another length in every row
+        for b in range(batch):
+            zeros = int(rng.integers(0, steps + 1))
+            x[b, steps - zeros :] = 0
+            if not layer.go_backwards:
+                x[b] = x[b, ::-1]
+    mask = None
+    if masked:
+        mask = rng.random((batch, steps)) < 0.6
+        mask[0] = False  # a whole row
+    given = [rng.normal(size=(batch, units)).astype(dtype) for _ in range(layer.kind.states)] if states else None
+    return Case(
+        cell,
+        layer,
+        x.astype(dtype),
+        mask,
+        given,
+        rng.normal(size=(batch, steps, units)),
+        rng.normal(size=(batch, units)),
+        rng.normal(size=(batch, units)),
+    )
+
+
+def run_engine(case: Case) -> dict[str, np.ndarray]:
+    """Outputs and all gradients as the engine computes them, under the reference's names."""
+    layer = case.layer
+    sequence = Sequence.from_array(case.x, case.mask)
+    y, backprop = layer.forward(sequence, Mode(keep=True), case.states)
+    found = {"outputs": y[0].to_array(), "h": y[1]} | ({"c": y[2]} if layer.kind.states == 2 else {})
+    gradients = Gradients()
+    d_y = y[0].collect(case.d_y.astype(layer.dtype))
+    d_x = backprop((d_y, case.d_h, case.d_c)[: 1 + layer.kind.states], gradients)
+    if case.states is not None:
+        d_x, d_states = d_x
+        found |= dict(zip(("d_h0", "d_c0"), d_states, strict=False))
+    found["d_values"] = d_x
+    for parameter in layer.weights:
+        found[f"d_{parameter.name}"] = gradients.dense(parameter)
+    return found
+
+
+def run_reference(case: Case) -> dict[str, np.ndarray]:
+    """The same from reference.py, in float64."""
+    layer = case.layer
+    wide = [p.value.astype(np.float64) for p in layer.weights]
+    states = [s.astype(np.float64) for s in case.states or []]
+    names = ("h", "c")[: layer.kind.states]
+    ran = reference.forward(
+        case.cell,
+        case.x.astype(np.float64),
+        wide,
+        mask=case.mask,
+        activation=layer.activation,
+        recurrent_activation=layer.recurrent_activation,
+        go_backwards=layer.go_backwards,
+        **{f"{name}0": state for name, state in zip(names, states, strict=False)},
+    )
+    back = reference.backward(ran, case.d_y, d_h=case.d_h, **({"d_c": case.d_c} if "c" in names else {}))
+    expected = {"outputs": ran.outputs, "h": ran.h} | ({"c": ran.c} if "c" in names else {})
+    for name in ("d_kernel", "d_recurrent_kernel", "d_bias"):
+        if name in back and back[name] is not None and (name != "d_bias" or layer.use_bias):
+            expected[name] = back[name]
+    if case.states is not None:
+        expected |= {f"d_{name}0": back[f"d_{name}0"] for name in names}
+    sequence = Sequence.from_array(case.x, case.mask)
+    d_values = np.zeros((sequence.n, case.x.shape[2]))
+    np.add.at(d_values, sequence.index.reshape(-1), back["d_x"].reshape(-1, case.x.shape[2]))
+    return expected | {"d_values": d_values}
+
+
+def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], tolerance: float) -> None:
+    """Every tensor within `tolerance` of its own largest entry."""
+    assert found.keys() == expected.keys()
+    for name, want in expected.items():
+        scale = max(float(np.abs(want).max(initial=0)), 1e-300)
+        np.testing.assert_allclose(found[name], want, rtol=0, atol=tolerance * scale, err_msg=name)
