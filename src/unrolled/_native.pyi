@@ -1,7 +1,8 @@
 """The native engine; shapes and meanings stand in native/kernels.h."""
 
-from numpy.typing import NDArray
 from typing import Any
+
+from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
