@@ -269,6 +269,12 @@ class TimeDistributed(_Wrapper):
         """Whether the wrapped layer draws."""
         return self.layer.draws
 
+    def check_input(self, x: Any) -> Array:
+        """At least three axes."""
+        if np.ndim(x) < 3:
+            self.require_rank(np.shape(x), 3)
+        return super().check_input(x)
+
     def build(self, input_shape: Shape) -> None:
         """Build the layer for one step."""
         if len(input_shape) < 3:

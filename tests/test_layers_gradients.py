@@ -1,0 +1,125 @@
+"""Every layer's backprop against central differences in float64, and the check itself against a wrong gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from differences import check_gradients, random_sequence
+
+from unrolled import activations, layers
+from unrolled.batch import Sequence
+from unrolled.parameters import Array, Backprop, Gradients, Mode
+
+KINDS = ["expanded", "shared", "rows", "masked"]
+F64 = {"dtype": "float64"}
+
+
+def on_sequences() -> dict[str, Any]:
+    made: dict[str, Any] = {f"dense_{name}": lambda n=name: layers.Dense(4, n, **F64) for name in activations.KNOWN}
+    made |= {f"activation_{name}": lambda n=name: layers.Activation(n, **F64) for name in activations.KNOWN}
+    made |= {
+        "dense_no_bias": lambda: layers.Dense(4, use_bias=False, **F64),
+        "flatten": lambda: layers.Flatten(**F64),
+        "reshape_sequence": lambda: layers.Reshape((3, -1), **F64),
+        "reshape_matrix": lambda: layers.Reshape((15,), **F64),
+        "reshape_4d": lambda: layers.Reshape((5, 3, 1), **F64),
+        "masking": lambda: layers.Masking(**F64),
+        "max": lambda: layers.GlobalMaxPooling1D(**F64),
+        "max_keepdims": lambda: layers.GlobalMaxPooling1D(keepdims=True, **F64),
+        "average": lambda: layers.GlobalAveragePooling1D(**F64),
+        "average_keepdims": lambda: layers.GlobalAveragePooling1D(keepdims=True, **F64),
+        "time_distributed_dense": lambda: layers.TimeDistributed(layers.Dense(4, "tanh", **F64)),
+        "time_distributed_dropout": lambda: layers.TimeDistributed(layers.Dropout(0.4, **F64)),
+        "time_distributed_repeat": lambda: layers.TimeDistributed(layers.RepeatVector(2, **F64)),
+        "dropout": lambda: layers.Dropout(0.4, **F64),
+        "dropout_word": lambda: layers.Dropout(0.4, noise_shape=(None, None, 1), **F64),
+        "dropout_all": lambda: layers.Dropout(1, **F64),
+        "spatial_dropout": lambda: layers.SpatialDropout1D(0.4, **F64),
+    }
+    pairs = [("SimpleRNN", merge) for merge in ("concat", "sum", "mul", "ave", None)]
+    for cell, merge in [*pairs, ("LSTM", "concat"), ("GRU", "concat")]:
+        for sequences in (True, False):
+            made[f"both_{cell}_{merge}_{sequences}"] = lambda c=cell, m=merge, s=sequences: layers.Bidirectional(
+                getattr(layers, c)(2, return_sequences=s, **F64), merge_mode=m
+            )
+    made["both_states"] = lambda: layers.Bidirectional(
+        layers.LSTM(2, return_sequences=True, return_state=True, **F64), merge_mode="sum"
+    )
+    made["both_given"] = lambda: layers.Bidirectional(
+        layers.LSTM(2, **F64), backward_layer=layers.GRU(3, go_backwards=True, **F64)
+    )
+    return made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", on_sequences())
+def test_gradients_on_sequences(name: str, kind: str, rng: np.random.Generator) -> None:
+    check_gradients(on_sequences()[name](), random_sequence(kind, rng), rng, training="dropout" in name)
+
+
+ON_ARRAYS = {
+    "dense": (lambda: layers.Dense(4, "softmax", **F64), (5, 3)),
+    "dense_4d": (lambda: layers.Dense(4, "tanh", **F64), (2, 3, 2, 3)),
+    "activation": (lambda: layers.Activation("softmax", **F64), (5, 3)),
+    "dropout": (lambda: layers.Dropout(0.4, **F64), (5, 3)),
+    "repeat": (lambda: layers.RepeatVector(3, **F64), (5, 3)),
+    "reshape": (lambda: layers.Reshape((2, 3), **F64), (5, 6)),
+    "flatten": (lambda: layers.Flatten(**F64), (2, 3, 2, 2)),
+    "sequences_of_sequences": (lambda: layers.TimeDistributed(layers.LSTM(2, **F64)), (2, 3, 2, 3)),
+    "sequences_returned": (
+        lambda: layers.TimeDistributed(layers.GRU(2, return_sequences=True, **F64)),
+        (2, 3, 2, 3),
+    ),
+    "both_in_time": (lambda: layers.TimeDistributed(layers.Bidirectional(layers.GRU(2, **F64))), (2, 3, 2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", ON_ARRAYS)
+def test_gradients_on_arrays(name: str, rng: np.random.Generator) -> None:
+    make, shape = ON_ARRAYS[name]
+    check_gradients(make(), rng.normal(size=shape), rng, training=name == "dropout")
+
+
+@pytest.mark.parametrize("mask_zero", [False, True])
+def test_gradients_of_embedding(mask_zero: bool, rng: np.random.Generator) -> None:
+    ids = np.array([[0, 0, 3, 1], [3, 3, 2, 0], [0, 0, 0, 0]])
+    check_gradients(layers.Embedding(6, 2, mask_zero=mask_zero, **F64), ids, rng)
+
+
+def test_the_check_sees_a_wrong_gradient(rng: np.random.Generator) -> None:
+    class Wrong(layers.Dense):
+        def forward(self, x: Any, mode: Mode) -> tuple[Any, Backprop]:
+            y, back = super().forward(x, mode)
+
+            def backprop(d_y: Array, gradients: Gradients) -> Any:
+                return back(d_y * (1 + 1e-6), gradients)
+
+            return y, backprop
+
+    with pytest.raises(AssertionError, match="off by"):
+        check_gradients(Wrong(4, "tanh", **F64), random_sequence("shared", rng), rng)
+
+
+def test_backprop_of_a_pass_that_kept_nothing_says_so() -> None:
+    layer = layers.Dense(2)
+    layer.ensure_built((None, 3))
+    _, backprop = layer.forward(np.ones((2, 3), np.float32), Mode())
+    with pytest.raises(RuntimeError, match=r"run it with keep=True"):
+        backprop(np.ones((2, 2)), Gradients())
+
+
+def test_frozen_layers_give_no_gradient_but_pass_it_on(rng: np.random.Generator) -> None:
+    x = random_sequence("shared", rng)
+    for layer in (
+        layers.Dense(2, trainable=False, **F64),
+        layers.TimeDistributed(layers.Dense(2, **F64), trainable=False),
+        layers.Bidirectional(layers.LSTM(2, **F64), trainable=False),
+    ):
+        layer.ensure_built((None, None, 3))
+        assert len(layer.weights) and layer.trainable_weights == []
+        y, backprop = layer.forward(x, Mode(keep=True))
+        gradients = Gradients()
+        d_x = backprop(np.ones_like(y.table if isinstance(y, Sequence) else y), gradients)
+        assert len(gradients) == 0 and np.abs(d_x).max() > 0
