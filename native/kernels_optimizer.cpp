@@ -161,7 +161,7 @@ template <class T> void update(const UpdateArgs<T> &args) {
     case Rule::rmsprop: return apply<T, RmsProp<T, false, false>>(args);
     case Rule::rmsprop_momentum: return apply<T, RmsProp<T, true, false>>(args);
     case Rule::rmsprop_centered: return apply<T, RmsProp<T, false, true>>(args);
-    case Rule::rmsprop_both: return apply<T, RmsProp<T, true, true>>(args);
+    case Rule::rmsprop_centered_momentum: return apply<T, RmsProp<T, true, true>>(args);
     case Rule::adam: return apply<T, Adam<T, false>>(args);
     case Rule::adam_amsgrad: return apply<T, Adam<T, true>>(args);
   }

@@ -330,13 +330,24 @@ template <class I> nb::tuple distinct(nb::ndarray<const I, nb::ndim<2>, nb::c_co
 
 // ---- optimizers ----
 
+struct RuleInfo {
+  const char *name;
+  int slots;
+};
+const RuleInfo rules[] = {
+#define RULE(name, slots) {#name, slots},
+    UNROLLED_RULES(RULE)
+#undef RULE
+};
+constexpr int rule_count = sizeof(rules) / sizeof(rules[0]);
+
 template <class T> using Changed = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 
 template <class T>
 void update(int rule, Changed<T> value, std::vector<Changed<T>> state, nb::ndarray<const T, nb::device::cpu> gradient,
             std::optional<Ids> rows, double rate, double decay, double scale, std::vector<double> constants) {
-  require(rule >= 0 && rule < rules, "no such rule");
-  require(int(state.size()) == rule_slots[rule] && constants.size() <= 4, "state or constants of another rule");
+  require(rule >= 0 && rule < rule_count, "no such rule");
+  require(int(state.size()) == rules[rule].slots && constants.size() <= 4, "state or constants of another rule");
   UpdateArgs<T> args{Rule(rule), 1, value.size(), value.data(), {}, gradient.data(), 0, nullptr,
                      T(rate), T(decay), T(scale), {}};
   for (size_t k = 0; k < state.size(); k++) {
@@ -425,7 +436,11 @@ NB_MODULE(_native, m) {
       .def("out_index", [](const Plan &p) {
         return vector_of<int32_t>(p.out_index, {size_t(p.batch), size_t(p.steps)});
       });
-  m.def("rules", [] { return std::vector<int>(rule_slots, rule_slots + rules); }, "Number of state arrays of each rule.");
+  m.def("rules", [] {
+    nb::list all;
+    for (const RuleInfo &rule : rules) all.append(nb::make_tuple(rule.name, rule.slots));
+    return all;
+  }, "(name, state arrays) of every optimizer rule, in the order of their numbers.");
   m.def("plan", &plan_of, "index"_a.noconvert(), "mask"_a.noconvert().none(), "lead"_a.noconvert(), "values"_a,
         "reverse"_a, "row_states"_a);
   m.def("distinct", &distinct<int32_t>, "ids"_a.noconvert(), "vocabulary"_a);

@@ -9,19 +9,23 @@
 
 namespace unrolled {
 
+// name, number of state arrays: what they are
+#define UNROLLED_RULES(RULE)               \
+  RULE(sgd, 0)                             \
+  RULE(sgd_momentum, 1)     /* m */        \
+  RULE(sgd_nesterov, 1)     /* m */        \
+  RULE(rmsprop, 1)          /* v */        \
+  RULE(rmsprop_momentum, 2) /* v, m */     \
+  RULE(rmsprop_centered, 2) /* v, a */     \
+  RULE(rmsprop_centered_momentum, 3) /* v, m, a */ \
+  RULE(adam, 2)             /* m, v */     \
+  RULE(adam_amsgrad, 3)     /* m, v, largest v */
+
 enum class Rule : int {
-  sgd,                // -
-  sgd_momentum,       // state: m
-  sgd_nesterov,       // m
-  rmsprop,            // v
-  rmsprop_momentum,   // v, m
-  rmsprop_centered,   // v, a
-  rmsprop_both,       // v, m, a
-  adam,               // m, v
-  adam_amsgrad,       // m, v, largest v
+#define RULE(name, slots) name,
+  UNROLLED_RULES(RULE)
+#undef RULE
 };
-constexpr int rules = int(Rule::adam_amsgrad) + 1;
-constexpr int rule_slots[rules] = {0, 1, 1, 1, 2, 2, 3, 2, 3};
 
 template <class T> struct UpdateArgs {
   Rule rule;

@@ -66,6 +66,6 @@ class TrainingDivergedError(ValueError):
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """The words ', did you mean ...?' with the nearest known name, or nothing."""
+    """How a message goes on after an unknown name: ', did you mean ...?' with the nearest known one, or '.'."""
     match = get_close_matches(name.lower(), list(known), 1)
-    return f", did you mean {match[0]!r}?" if match else ""
+    return f", did you mean {match[0]!r}?" if match else "."

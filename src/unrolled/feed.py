@@ -190,13 +190,10 @@ def as_numbers(y: Any, argument: str) -> Array:
     """
     try:
         array = np.asarray(y)
-    except ValueError:
-        array = np.empty(0, object)
-    if array.dtype == object:
-        try:
+        if array.dtype == object:
             array = array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise TypeError(f"{argument}: expected numbers in rows of equal length, got objects.") from None
+    except (TypeError, ValueError):
+        raise TypeError(f"{argument}: expected numbers in rows of equal length, got objects.") from None
     if array.dtype.kind not in "biuf":
         what = "text" if array.dtype.kind in "US" else str(array.dtype)
         raise TypeError(

@@ -460,5 +460,5 @@ def _by_name(name: str) -> type[Loss]:
     classes = {cls.__name__: cls for cls in _CLASSES.values()} | _CLASSES
     found = classes.get(name) or classes.get(name.lower())
     if found is None:
-        raise ValueError(f"unknown loss {name!r}{closest(name, classes)}. Known: {', '.join(_CLASSES)}.")
+        raise ValueError(f"unknown loss {name!r}{closest(name, classes)} Known: {', '.join(_CLASSES)}.")
     return found

@@ -258,5 +258,5 @@ def _by_name(name: str) -> type[Metric]:
     found = classes.get(name) or classes.get(name.lower())
     if found is None:
         known = ["accuracy", "acc", *_CLASSES, *_LOSSES]
-        raise ValueError(f"unknown metric {name!r}{closest(name, known)}. Known: {', '.join(known)}.")
+        raise ValueError(f"unknown metric {name!r}{closest(name, known)} Known: {', '.join(known)}.")
     return found

@@ -12,10 +12,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from unrolled import _native
 from unrolled.errors import ShapeError, closest
 from unrolled.parameters import Array, Gradient, Gradients, Parameter, RowGradient
 
 State = dict[str, Any]
+Work = tuple[Parameter, Gradient, list[Array]]
+RULES = {name: number for number, (name, _) in enumerate(_native.rules())}
 
 
 class Optimizer:
@@ -98,12 +101,8 @@ class Optimizer:
             if p.trainable and p in gradients
         ]
         rate = self._learning_rate
-        for parameter, gradient, state in self._clip(todo):
-            value = parameter.value
-            if self.weight_decay:
-                value -= value * value.dtype.type(self.weight_decay) * value.dtype.type(rate)
-            dense = gradient.to_dense(value.shape) if isinstance(gradient, RowGradient) else gradient
-            self.update(value, dense.astype(value.dtype, copy=False), state, rate)
+        for parameter, gradient, state, scale in self._clip(todo):
+            self._change(parameter.value, gradient, state, rate, scale)
         self.iterations += 1
 
     def get_state(self) -> State:
@@ -149,20 +148,26 @@ class Optimizer:
             "global_clipnorm": self.global_clipnorm,
         }
 
-    def _clip(
-        self, todo: list[tuple[Parameter, Gradient, list[Array]]]
-    ) -> list[tuple[Parameter, Gradient, list[Array]]]:
+    def _change(self, value: Array, gradient: Gradient, state: list[Array], rate: float, scale: float) -> None:
+        """Decay and update one parameter with the gradient times scale."""
+        if self.weight_decay:
+            value -= value * value.dtype.type(self.weight_decay * rate)
+        dense = gradient.to_dense(value.shape) if isinstance(gradient, RowGradient) else gradient
+        dense = dense.astype(value.dtype, copy=False)
+        self.update(value, dense if scale == 1 else dense * value.dtype.type(scale), state, rate)
+
+    def _clip(self, todo: list[Work]) -> list[tuple[Parameter, Gradient, list[Array], float]]:
+        """The gradients, cut or with the factor that scales them down."""
         if self.clipvalue is not None:
-            low, high = -self.clipvalue, self.clipvalue
-            return [(p, _map(g, np.clip(_entries(g), low, high)), s) for p, g, s in todo]
+            return [(p, _cut(g, self.clipvalue), s, 1.0) for p, g, s in todo]
         if self.clipnorm is not None:
             limit = self.clipnorm
-            return [(p, _scale(g, limit / max(math.sqrt(_sum_of_squares(g)), limit)), s) for p, g, s in todo]
+            return [(p, g, s, limit / max(math.sqrt(_sum_of_squares(g)), limit)) for p, g, s in todo]
+        scale = 1.0
         if self.global_clipnorm is not None:
             norm = math.sqrt(sum(_sum_of_squares(g) for _, g, _ in todo))
             scale = self.global_clipnorm / max(norm, self.global_clipnorm)
-            return [(p, _scale(g, scale), s) for p, g, s in todo]
-        return todo
+        return [(p, g, s, scale) for p, g, s in todo]
 
     def _number(self, argument: str, value: Any, most: float = math.inf) -> float:
         bound = f"between 0 and {most:g}" if most < math.inf else ">= 0"
@@ -173,7 +178,47 @@ class Optimizer:
         return float(value)
 
 
-class SGD(Optimizer):
+class NativeOptimizer(Optimizer):
+    """An optimizer whose step is one native pass over a parameter and its state.
+
+    Tables of which only some rows have a gradient (an Embedding) are not filled up with zeros; the result is the same.
+    """
+
+    def rule(self) -> tuple[str, list[float]]:
+        """Name of the rule and its constants, as native/optimizer.h lists them."""
+        raise NotImplementedError
+
+    def step_size(self, rate: float, dtype: np.dtype[Any]) -> float:
+        """What the rule uses as rate."""
+        return rate
+
+    def update(self, value: Array, gradient: Array, state: list[Array], rate: float) -> None:
+        """See Optimizer.update."""
+        rule, constants = self.rule()
+        gradient = np.ascontiguousarray(gradient, value.dtype)
+        _native.update(
+            RULES[rule], value, state, gradient, None, self.step_size(rate, value.dtype), 0.0, 1.0, constants
+        )
+
+    def _change(self, value: Array, gradient: Gradient, state: list[Array], rate: float, scale: float) -> None:
+        if type(self).update is not NativeOptimizer.update:  # somebody's subclass
+            return super()._change(value, gradient, state, rate, scale)
+        rule, constants = self.rule()
+        rows = None
+        if isinstance(gradient, RowGradient):
+            rows, entries = np.ascontiguousarray(gradient.rows, np.int32), gradient.values
+            if entries.dtype != value.dtype or entries.strides[1] != entries.itemsize:
+                entries = np.ascontiguousarray(entries, value.dtype)
+        else:
+            entries = np.ascontiguousarray(gradient, value.dtype)
+        decay = (self.weight_decay or 0.0) * rate
+        _native.update(
+            RULES[rule], value, state, entries, rows, self.step_size(rate, value.dtype), decay, scale, constants
+        )
+        return None
+
+
+class SGD(NativeOptimizer):
     """Gradient descent, with momentum if asked for.
 
     p <- p - rate g;  with momentum u: m <- u m - rate g,  p <- p + m;  nesterov: p <- p + u m - rate g
@@ -196,23 +241,16 @@ class SGD(Optimizer):
         """Names of the arrays kept beside each parameter."""
         return ("momentum",) if self.momentum else ()
 
-    def update(self, value: Array, gradient: Array, state: list[Array], rate: float) -> None:
-        """See Optimizer.update."""
-        move = gradient * value.dtype.type(rate)
-        if not state:
-            value -= move
-            return
-        (m,) = state
-        m *= value.dtype.type(self.momentum)
-        m -= move
-        value += m * value.dtype.type(self.momentum) - move if self.nesterov else m
+    def rule(self) -> tuple[str, list[float]]:
+        """See NativeOptimizer.rule."""
+        return (("sgd_nesterov" if self.nesterov else "sgd_momentum") if self.momentum else "sgd"), [self.momentum]
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make this optimizer again."""
         return super().get_config() | {"momentum": self.momentum, "nesterov": self.nesterov}
 
 
-class RMSprop(Optimizer):
+class RMSprop(NativeOptimizer):
     """Gradient divided by the root of its running mean square.
 
     v <- rho v + (1 - rho) g^2;  p <- p - rate g / sqrt(v + epsilon)
@@ -245,26 +283,10 @@ class RMSprop(Optimizer):
         """Names of the arrays kept beside each parameter."""
         return ("velocity", *(["momentum"] if self.momentum else []), *(["average_gradient"] if self.centered else []))
 
-    def update(self, value: Array, gradient: Array, state: list[Array], rate: float) -> None:
-        """See Optimizer.update."""
-        number = value.dtype.type
-        rho, rest = number(self.rho), number(1 - self.rho)
-        v = state[0]
-        v *= rho
-        v += rest * np.square(gradient)
-        under = v + number(self.epsilon)
-        if self.centered:
-            a = state[-1]
-            a *= rho
-            a += rest * gradient
-            under = v - np.square(a) + number(self.epsilon)
-        move = number(rate) * gradient / np.sqrt(under)
-        if self.momentum:
-            m = state[1]
-            m *= number(self.momentum)
-            m += move
-            move = m
-        value -= move
+    def rule(self) -> tuple[str, list[float]]:
+        """See NativeOptimizer.rule."""
+        name = "rmsprop" + "_centered" * self.centered + "_momentum" * (self.momentum > 0)
+        return name, [self.rho, 1 - self.rho, self.epsilon, self.momentum]
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make this optimizer again."""
@@ -276,7 +298,7 @@ class RMSprop(Optimizer):
         }
 
 
-class Adam(Optimizer):
+class Adam(NativeOptimizer):
     """Running means of the gradient and of its square, corrected for their start at zero.
 
     m <- m + (1 - beta_1)(g - m);  v <- v + (1 - beta_2)(g^2 - v)
@@ -313,21 +335,15 @@ class Adam(Optimizer):
         """Names of the arrays kept beside each parameter."""
         return ("momentum", "velocity", *(["velocity_hat"] if self.amsgrad else []))
 
-    def alpha(self, rate: float, dtype: np.dtype[Any]) -> float:
-        """The corrected step size of the coming step."""
+    def rule(self) -> tuple[str, list[float]]:
+        """See NativeOptimizer.rule."""
+        return "adam_amsgrad" if self.amsgrad else "adam", [1 - self.beta_1, 1 - self.beta_2, self.epsilon]
+
+    def step_size(self, rate: float, dtype: np.dtype[Any]) -> float:
+        """Alpha: the rate corrected for the start at zero, for the coming step."""
         number, n = dtype.type, self.iterations + 1
         power_1, power_2 = (np.power(number(beta), number(n)) for beta in (self.beta_1, self.beta_2))
         return float(number(rate) * np.sqrt(number(1) - power_2) / (number(1) - power_1))
-
-    def update(self, value: Array, gradient: Array, state: list[Array], rate: float) -> None:
-        """See Optimizer.update."""
-        number = value.dtype.type
-        m, v = state[:2]
-        m += (gradient - m) * number(1 - self.beta_1)
-        v += (np.square(gradient) - v) * number(1 - self.beta_2)
-        if self.amsgrad:
-            v = np.maximum(state[2], v, out=state[2])
-        value -= m * number(self.alpha(rate, value.dtype)) / (np.sqrt(v) + number(self.epsilon))
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make this optimizer again."""
@@ -358,13 +374,9 @@ def _entries(gradient: Gradient) -> Array:
     return gradient.values if isinstance(gradient, RowGradient) else gradient
 
 
-def _map(gradient: Gradient, entries: Array) -> Gradient:
+def _cut(gradient: Gradient, limit: float) -> Gradient:
+    entries = np.clip(_entries(gradient), -limit, limit)
     return RowGradient(gradient.rows, entries) if isinstance(gradient, RowGradient) else entries
-
-
-def _scale(gradient: Gradient, scale: float) -> Gradient:
-    entries = _entries(gradient)
-    return gradient if scale == 1 else _map(gradient, entries * entries.dtype.type(scale))
 
 
 def _sum_of_squares(gradient: Gradient) -> float:
@@ -405,5 +417,5 @@ def serialize(optimizer: Optimizer) -> dict[str, Any]:
 def _by_name(name: str) -> type[Optimizer]:
     found = _CLASSES.get(name.lower())
     if found is None:
-        raise ValueError(f"unknown optimizer {name!r}{closest(name, _CLASSES)}. Known: {', '.join(_CLASSES)}.")
+        raise ValueError(f"unknown optimizer {name!r}{closest(name, _CLASSES)} Known: {', '.join(_CLASSES)}.")
     return found

@@ -187,6 +187,8 @@ class Trainable(ABC):
             held_out = self._data(*_unpack(validation_data), None, "fit: validation_data")
         elif validation_split:
             data, held_out = feed.split(data, validation_split)
+            if class_weight is not None:  # weighs the training only
+                held_out = Data(held_out.x, held_out.y)
         if batch_size is None and steps is not None:
             batch_size = math.ceil(len(data) / steps)
         size = feed.check_batch_size(batch_size, "fit")
