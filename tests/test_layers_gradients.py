@@ -123,3 +123,14 @@ def test_frozen_layers_give_no_gradient_but_pass_it_on(rng: np.random.Generator)
         gradients = Gradients()
         d_x = backprop(np.ones_like(y.table if isinstance(y, Sequence) else y), gradients)
         assert len(gradients) == 0 and np.abs(d_x).max() > 0
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_embedding_finds_padding_wherever_it_stands(first: int) -> None:
+    """The distinct ids come in order of first appearance: zeros count also if the batch begins with another id."""
+    ids = np.array([[first, 2, 0], [0, 1, 0]], np.int32)
+    masked, plain = layers.Embedding(6, 2, mask_zero=True), layers.Embedding(6, 2)
+    y, _ = masked.forward(ids, Mode())
+    np.testing.assert_array_equal(y.mask, ids != 0)
+    y, _ = plain.forward(ids, Mode())
+    assert (y.lead.tolist(), y.trail.tolist()) == ([first == 0, 1], [1, 1])

@@ -138,7 +138,7 @@ class Embedding(Layer):
         self._require_range(x)
         rows, index = distinct_tokens(x, self.input_dim)
         embeddings = self.embeddings
-        has_zero = len(rows) > 0 and rows[0] == 0
+        has_zero = bool((rows == 0).any())  # in order of first appearance, so 0 may stand anywhere
         mask = lead = trail = None
         if has_zero:
             zero = x == 0
