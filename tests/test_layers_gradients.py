@@ -130,6 +130,8 @@ def test_embedding_finds_padding_wherever_it_stands(first: int) -> None:
     """The distinct ids come in order of first appearance: zeros count also if the batch begins with another id."""
     ids = np.array([[first, 2, 0], [0, 1, 0]], np.int32)
     masked, plain = layers.Embedding(6, 2, mask_zero=True), layers.Embedding(6, 2)
+    for layer in (masked, plain):
+        layer.ensure_built((None, 3))
     y, _ = masked.forward(ids, Mode())
     np.testing.assert_array_equal(y.mask, ids != 0)
     y, _ = plain.forward(ids, Mode())
