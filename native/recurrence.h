@@ -24,6 +24,8 @@ template <class T> static int block_count(int rows, int H, int gates) {
   return (rows + most - 1) / most;
 }
 
+static inline int share(int rows, int block, int blocks) { return int(int64_t(rows) * block / blocks); }
+
 // A run: consecutive positions of one row (or of the shared prefix) from a state row on.
 struct Run {
   int position, length, start;
@@ -69,6 +71,7 @@ template <template <class> class Cell, class T> struct Recurrence {
   struct Forward {
     const ForwardArgs<T> &args;
     const Weights<T> &w;
+    int *prefix_done;  // steps of the shared prefix that have run
     // Where state row i stands: without keep only blank, prefix and initial rows are kept.
     T *row_of(T *base, bool keep, int i) const {
       const PlanView &p = args.plan;
@@ -105,6 +108,7 @@ template <template <class> class Cell, class T> struct Recurrence {
         }
         Cell<T>::forward(w, {active, x, h_prev, c_prev, h, c, stash});
         for (int r = 0; r < active; r++) h_prev[r] = h[r], c_prev[r] = c[r];
+        if (prefix) __atomic_store_n(prefix_done, s + 1, __ATOMIC_RELEASE);
       }
       if (prefix) return;
       const size_t bytes = sizeof(T) * w.H;
@@ -125,7 +129,8 @@ template <template <class> class Cell, class T> struct Recurrence {
     const Packed packed(args.recurrent_kernel, args.recurrent_bias, args.H, args.activation,
                         args.recurrent_activation, false);
     const Weights<T> &w = packed.w;
-    const Forward pass{args, w};
+    int prefix_done = 0;
+    const Forward pass{args, w, &prefix_done};
     const auto start_states = [&](T *base, bool keep, const T *given) {
       memset(base, 0, sizeof(T) * w.Hp);
       for (int s = 0; s < plan.initial; s++) {
@@ -136,16 +141,22 @@ template <template <class> class Cell, class T> struct Recurrence {
     };
     start_states(args.h, args.keep_h, args.h0);
     if (args.c) start_states(args.c, args.keep_c, args.c0);
-    if (plan.prefix > 0) {
-      const Run run = prefix_run(plan);
-      pass.run(1, &run, nullptr);
-    }
-    const int blocks = block_count<T>(plan.batch, w.H, G);
-    unrolled::parallel_for(blocks, [&](int block) {
-      const int first = int(int64_t(plan.batch) * block / blocks), last = int(int64_t(plan.batch) * (block + 1) / blocks);
+    // The shared prefix is the first task; long rows, which leave it early or never, run beside it.
+    const int blocks = block_count<T>(plan.batch, w.H, G), first_initial = 1 + plan.prefix + plan.own;
+    unrolled::parallel_for(blocks + 1, [&](int task) {
       Run runs[most_block];
-      for (int q = first; q < last; q++) runs[q - first] = own_run(plan, q);
-      if (last > first) pass.run(last - first, runs, plan.order + first);
+      if (task == 0) {
+        runs[0] = prefix_run(plan);
+        return pass.run(1, runs, nullptr);
+      }
+      const int first = share(plan.batch, task - 1, blocks), last = share(plan.batch, task, blocks);
+      int needed = 0;
+      for (int q = first; q < last; q++) {
+        runs[q - first] = own_run(plan, q);
+        if (plan.start[q] < first_initial && plan.start[q] > needed) needed = plan.start[q];
+      }
+      while (__atomic_load_n(&prefix_done, __ATOMIC_ACQUIRE) < needed) unrolled::yield();
+      pass.run(last - first, runs, plan.order + first);
     });
   }
 
@@ -278,15 +289,7 @@ template <template <class> class Cell, class T> struct Recurrence {
     const Backward pass{args, w, starts, starts + size_t(plan.batch) * Hp, joined, joined + prefix_size};
 
     unrolled::parallel_for(blocks, [&](int block) {
-      const int first = int(int64_t(plan.batch) * block / blocks), last = int(int64_t(plan.batch) * (block + 1) / blocks);
-      if (last > first) pass.block(first, last);
-      if (!by_block) return;
-      T *d = partial + (block + 1) * size;
-      memset(d, 0, size * sizeof(T));
-      for (int q = first; q < last; q++) {
-        const Run run = own_run(plan, q);
-        add_products(args, w, run.position, run.length, d, 0, G * Hp);
-      }
+      pass.block(share(plan.batch, block, blocks), share(plan.batch, block + 1, blocks));
     });
 
     // Each row hands the gradient of its starting state to the trajectory that it left, in the order of rows.
@@ -310,21 +313,34 @@ template <template <class> class Cell, class T> struct Recurrence {
         for (int u = 0; u < Hp; u++) pass.dc_prefix[size_t(row) * Hp + u] += dc[u];
       }
     }
-    if (by_block) memset(partial, 0, size * sizeof(T));
-    if (plan.prefix > 0) {
+    const auto prefix = [&] {
+      if (plan.prefix == 0) return;
       const Run run = prefix_run(plan);
       Scratch<T> carried(size_t(2) * Hp);
       memset(carried, 0, sizeof(T) * 2 * Hp);
       T *dh[1] = {carried}, *dc[1] = {carried + Hp};
       pass.run(1, &run, dh, dc, true);
       to_initial(0, dh[0], dc[0]);
-      if (by_block) add_products(args, w, 0, plan.prefix, partial, 0, G * Hp);
-    }
+    };
     if (by_block) {
+      // The prefix runs back while other threads multiply for the blocks.
+      unrolled::parallel_for(blocks + 1, [&](int task) {
+        T *d = partial + task * size;
+        memset(d, 0, size * sizeof(T));
+        if (task == 0) {
+          prefix();
+          return add_products(args, w, 0, plan.prefix, d, 0, G * Hp);
+        }
+        for (int q = share(plan.batch, task - 1, blocks); q < share(plan.batch, task, blocks); q++) {
+          const Run run = own_run(plan, q);
+          add_products(args, w, run.position, run.length, d, 0, G * Hp);
+        }
+      });
       for (int block = 1; block <= blocks; block++)
         for (size_t j = 0; j < size; j++) partial[j] += partial[block * size + j];
     } else {
       // Large layers: all positions at once, cut by columns.
+      prefix();
       memset(partial, 0, size * sizeof(T));
       constexpr int panel = panel_columns * W;
       unrolled::parallel_for((G * Hp + panel - 1) / panel, [&](int j) {

@@ -1,6 +1,7 @@
 #include "threads.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -78,7 +79,7 @@ struct BufferPool {
   size_t free_bytes = 0;
 };
 BufferPool *buffers = nullptr;
-constexpr size_t header = 64;
+constexpr size_t header = 64, huge_page = size_t(1) << 21;
 constexpr size_t keep_bytes = size_t(1) << 28;
 
 // A forked child has no workers and perhaps a locked mutex: it starts with pools of its own.
@@ -118,6 +119,8 @@ void parallel(int count, void (*task)(void *, int), void *context) {
   }
 }
 
+void yield() { std::this_thread::yield(); }
+
 void *take_buffer(size_t bytes) {
   // Sizes of ragged batches vary a little: rounding up to eighths of a power of two lets buffers be used again.
   size_t step = 4096;
@@ -133,8 +136,14 @@ void *take_buffer(size_t bytes) {
       return base + header;
     }
   }
-  char *base = static_cast<char *>(std::aligned_alloc(64, header + bytes));
+  // Large tables are read at random: huge pages, where the system has them, save misses of the page table.
+  const bool large = bytes >= huge_page;
+  const size_t align = large ? huge_page : 64;
+  char *base = static_cast<char *>(std::aligned_alloc(align, (header + bytes + align - 1) / align * align));
   if (base == nullptr) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+  if (large) madvise(base, (header + bytes + align - 1) / align * align, MADV_HUGEPAGE);
+#endif
   *reinterpret_cast<size_t *>(base) = bytes;
   return base + header;
 }

@@ -12,6 +12,8 @@ template <class F> void parallel_for(int count, const F &f) {
   parallel(count, [](void *context, int i) { (*static_cast<const F *>(context))(i); }, const_cast<F *>(&f));
 }
 
+void yield();  // for a task that waits for an earlier one (which then has started: tasks start in order)
+
 void set_threads(int n);  // n >= 1, the caller's thread included
 int get_threads();
 
