@@ -194,8 +194,10 @@ class _Monitor(Callback):
         return value
 
     def improves(self, value: float, reference: float | None) -> bool:
-        """Whether value is better than reference by more than min_delta."""
-        if reference is None:
+        """Whether value is better than reference by more than min_delta; NaN never is, and anything beats NaN."""
+        if math.isnan(value):
+            return False
+        if reference is None or math.isnan(reference):
             return True
         return value + self.min_delta < reference if self.mode == "min" else value - self.min_delta > reference
 
