@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 BUILD_TOOLS := "scikit-build-core>=0.11" "nanobind>=2.9" "cmake>=3.26" "ninja>=1.11" "numpy>=1.26"
+PEERS := .venv-peers
+SANITIZE := .venv-sanitize
+ARM := aarch64-linux-gnu-g++
 NATIVE := $(wildcard native/* native/cells/*) CMakeLists.txt pyproject.toml
 
 .PHONY: demo test build lint bench parity mutants sanitize arm clean
@@ -32,6 +35,49 @@ test: $(VENV)/extra-test lint
 lint: $(VENV)/extra-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Keras on TensorFlow and JAX, PyTorch: in an environment of their own, about 3 GB.
+$(PEERS)/extra-%: $(NATIVE)
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(BUILD_TOOLS)
+	PATH="$(CURDIR)/$(PEERS)/bin:$$PATH" $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-build-isolation -Cbuild-dir=build/peers -e ".[$*]"
+	touch $@
+
+# make bench ARGS="--quick --only chapter-lstm"; make parity ARGS="--seed 17"
+bench: $(PEERS)/extra-bench
+	$(PEERS)/bin/python benchmarks/bench.py $(ARGS)
+
+parity: $(PEERS)/extra-parity
+	$(PEERS)/bin/python tests/parity/parity.py $(ARGS)
+
+# Deliberate bugs in the native code, each of which the kernel battery must notice.
+mutants: $(VENV)/extra-test
+	$(BIN)/python tests/mutants/mutants.py $(ARGS)
+
+# All tests on a build with AddressSanitizer and UndefinedBehaviorSanitizer.
+$(SANITIZE)/built: $(NATIVE)
+	test -x $(SANITIZE)/bin/python || $(PYTHON) -m venv $(SANITIZE)
+	$(SANITIZE)/bin/python -m pip install --quiet --disable-pip-version-check $(BUILD_TOOLS)
+	PATH="$(CURDIR)/$(SANITIZE)/bin:$$PATH" $(SANITIZE)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-build-isolation -Cbuild-dir=build/sanitize -Ccmake.define.UNROLLED_SANITIZE=ON -e ".[test]"
+	touch $@
+
+sanitize: $(SANITIZE)/built
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so) $$(g++ -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+		$(SANITIZE)/bin/python -m pytest -p no:cacheprovider --timeout=3600 $(ARGS)
+
+# Compiles the native sources for 64-bit ARM, all but the binding, which needs that machine's Python.
+arm:
+	@command -v $(ARM) > /dev/null || { echo "make arm needs $(ARM): apt-get install g++-aarch64-linux-gnu"; exit 1; }
+	mkdir -p build/arm
+	for source in $(filter-out native/module.cpp,$(wildcard native/*.cpp)); do \
+		echo "$(ARM) $$source" && \
+		$(ARM) -std=gnu++20 -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -fPIC -Wall -Wextra \
+			-DUNROLLED_LEVEL=baseline -c $$source -o build/arm/$$(basename $$source .cpp).o || exit 1; \
+	done
+	$(ARM) -shared -pthread build/arm/*.o -o build/arm/kernels.so && echo "compiled and linked for ARM"
 
 clean:
 	rm -rf build dist $(VENV)

@@ -6,7 +6,7 @@ has frozen, so that only results need storing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ class Case:
     mask: str | None = None
     initial_state: bool = False
     seed: int = 0
-    scale: float = field(default=1.0)  # of the recurrent weights
+    scale: float = 1.0  # of the kernels
 
 
 def make_layer(spec: Spec, layers: Any, dtype: str = "float32") -> Any:

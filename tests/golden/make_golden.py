@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[0] = str(HERE.parent)
 
 from golden.cases import all_cases  # noqa: E402
 from golden.with_keras import keras, run, steady, tf  # noqa: E402

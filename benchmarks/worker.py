@@ -1,0 +1,90 @@
+"""One contestant in a process of its own, told what to do by lines of JSON on its standard input.
+
+    {"do": "prepare", "workload": ..., "variant": ..., "arrays": path}  ->  {"values": [...], "versions": ...}
+    {"do": "run", "seconds": least}                                     ->  {"seconds": one step's}
+    {"do": "quit"}                                                      ->  {"peak_mb": ...}
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from workloads import WORKLOADS
+
+KEPT = 64  # values kept of a prediction, for the check
+
+
+class Worker:
+    def __init__(self, contestant: str) -> None:
+        self.module = importlib.import_module(f"contestants.{contestant}")
+
+    def variants(self, workload: str) -> dict[str, Any]:
+        self.work = next(work for work in WORKLOADS if work.name == workload)
+        return {"variants": self.module.variants(self.work), "versions": self.module.versions()}
+
+    def prepare(self, workload: str, variant: str, arrays: str) -> dict[str, Any]:
+        """Build, compile and take one round of steps, whose values are returned for the check."""
+        self.variants(workload)
+        with np.load(arrays) as file:
+            self.contestant = self.module.Contestant(self.work, dict(file), variant)
+        values: list[float] = []
+        for i in range(self.work.batches):
+            self.contestant.step(i)
+            self.contestant.wait()
+            values += np.ravel(self.contestant.values())[:KEPT].tolist()
+        comparable = getattr(self.module, "comparable", lambda work: None)
+        return {"values": values[: comparable(self.work)]}
+
+    def run(self, seconds: float) -> dict[str, Any]:
+        """Whole rounds over the batches until `seconds` have passed; seconds a step."""
+        contestant, steps, start = self.contestant, 0, time.perf_counter()
+        while True:
+            for i in range(self.work.batches):
+                contestant.step(i)
+            contestant.wait()
+            steps += self.work.batches
+            passed = time.perf_counter() - start
+            if passed >= seconds:
+                return {"seconds": passed / steps}
+
+    def peak_flops(self, size: int = 3072) -> dict[str, Any]:
+        """The best of ten float32 products of square matrices: what this machine can reach."""
+        random = np.random.default_rng(0)
+        a, b = (random.standard_normal((size, size), np.float32) for _ in "ab")
+        multiply = np.matmul
+        if "torch" in sys.modules:
+            torch = sys.modules["torch"]
+            a, b, multiply = torch.from_numpy(a), torch.from_numpy(b), torch.mm
+        best = float("inf")
+        for _ in range(10):
+            start = time.perf_counter()
+            multiply(a, b)
+            best = min(best, time.perf_counter() - start)
+        return {"gflops": 2 * size**3 / best / 1e9}
+
+    def quit(self) -> dict[str, Any]:
+        return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")  # whatever a library prints goes to standard error
+    os.dup2(2, 1)
+    worker = Worker(sys.argv[1])
+    for line in sys.stdin:
+        order = json.loads(line)
+        what = order.pop("do")
+        print(json.dumps(getattr(worker, what)(**order)), file=answers, flush=True)
+        if what == "quit":
+            return
+
+
+if __name__ == "__main__":
+    main()
