@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unrolled import metrics as metrics
     from unrolled import models as models
     from unrolled import optimizers as optimizers
+    from unrolled import plotting as plotting
     from unrolled import preprocessing as preprocessing
     from unrolled import random as random
     from unrolled import reference as reference
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 # Modules and names are imported when first asked for, so that `import unrolled` costs next to nothing.
 _MODULES = (
     "activations", "backend", "callbacks", "datasets", "from_scratch", "initializers", "layers", "losses", "metrics",
-    "models", "optimizers", "preprocessing", "random", "reference", "utils",
+    "models", "optimizers", "plotting", "preprocessing", "random", "reference", "utils",
 )  # fmt: skip
 _NAMES = {
     "Input": "layers",

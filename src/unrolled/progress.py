@@ -15,8 +15,8 @@ INTERVAL = 0.25  # seconds between two drawings of the bar: a drawing takes abou
 class ProgressLogger(Callback):
     """Prints the progress of fit.
 
-    verbose 1: a bar for each epoch with loss, metrics, samples per second and time left, if rich is installed and the
-    output is a terminal or notebook, else one line per epoch; 2: one line per epoch; 0: nothing.
+    verbose 1: a line for each epoch, and while it runs a bar with loss, metrics, samples per second and time left if
+    rich is installed and the output is a terminal or notebook; 2: only the line; 0: nothing.
 
     Args:    unit: what a sample is called, e.g. "reviews".
     """
@@ -42,7 +42,7 @@ class ProgressLogger(Callback):
         if self.verbose == 1 and self._bar is None:
             self._bar = new_bar(self.unit)
         if self._bar is not None:
-            self._task = self._bar.add_task(self._title(), total=self.samples, rate="", logs="")
+            self._task = self._bar.add_task(self._title(), total=self.samples, left="", rate="", logs="")
             self._bar.start()
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
@@ -51,8 +51,14 @@ class ProgressLogger(Callback):
             return
         self._next = now + INTERVAL
         seen = min((batch + 1) * self.batch_size, self.samples)
-        rate = f"{seen / (now - self._start):,.0f} {self.unit}/s"
-        self._bar.update(self._task, completed=seen, rate=rate, logs=show_logs(logs))
+        speed = seen / (now - self._start)
+        self._bar.update(
+            self._task,
+            completed=seen,
+            left=f"{show_seconds((self.samples - seen) / speed)} left",
+            rate=f"{speed:,.0f} {self.unit}/s",
+            logs=show_logs(logs),
+        )
         self._bar.refresh()
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
@@ -67,11 +73,8 @@ class ProgressLogger(Callback):
         trained = getattr(self, "_trained", now)
         seconds = (trained if trained > self._start else now) - self._start
         rate = f"{self.samples / max(seconds, 1e-9):,.0f} {self.unit}/s"
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self.samples, rate=rate, logs=show_logs(logs))
-            self._close()
-        else:
-            print(f"{self._title()} - {now - self._start:.1f}s - {rate} - {show_logs(logs)}", flush=True)
+        self._close()
+        print(f"{self._title()} - {now - self._start:.1f}s - {rate} - {show_logs(logs)}", flush=True)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Leave the terminal as it was."""
@@ -99,30 +102,27 @@ def new_bar(unit: str) -> Any:
     if find_spec("rich") is None:
         return None
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     console = Console(file=sys.stdout)
     if not (console.is_terminal or console.is_jupyter):
         return None
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(24),
+        BarColumn(max(8, min(24, console.width - 76))),
         MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
         TextColumn("{task.fields[rate]}"),
         TextColumn("{task.fields[logs]}"),
         console=console,
         auto_refresh=False,
+        transient=True,  # the epoch's line takes its place
     )
+
+
+def show_seconds(seconds: float) -> str:
+    """A duration: 12 s, or 3:05 from two minutes on."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{int(seconds // 60)}:{int(seconds % 60):02d}"
 
 
 def show_logs(logs: Logs | None) -> str:
