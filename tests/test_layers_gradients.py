@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from differences import check_gradients, random_sequence
 
+from differences import check_gradients, random_sequence
 from unrolled import activations, layers
 from unrolled.batch import Sequence
 from unrolled.parameters import Array, Backprop, Gradients, Mode

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from layer_cases import cases, cotangent, weights
 from numpy.testing import assert_allclose
 
+from layer_cases import cases, cotangent, weights
 from unrolled import activations, layers, models
 from unrolled.batch import Sequence
 from unrolled.parameters import Gradients, Mode

@@ -1,4 +1,4 @@
-"""Writes layers.npz with Keras on TensorFlow, in float64. Run by hand: KERAS_BACKEND=tensorflow python make_layers.py"""
+"""Writes layers.npz with Keras on TensorFlow in float64; by hand: KERAS_BACKEND=tensorflow python make_layers.py"""
 
 import sys
 from pathlib import Path

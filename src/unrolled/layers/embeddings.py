@@ -133,14 +133,16 @@ class Embedding(Layer):
 
     def forward(self, x: Array, mode: Mode) -> tuple[Sequence, Backprop]:
         """The lazy sequence of the batch."""
-        if x.dtype.kind not in "iu" or x.ndim != 2:
+        if x.dtype not in (np.int32, np.int64) or x.ndim != 2:
             x = self.check_input(x)
-        self._require_range(x)
-        rows, index = distinct_tokens(x, self.input_dim)
+        try:
+            rows, index = distinct_tokens(x, self.input_dim)
+        except IndexError:
+            self._require_range(x)
+            raise
         embeddings = self.embeddings
-        has_zero = bool((rows == 0).any())  # in order of first appearance, so 0 may stand anywhere
         mask = lead = trail = None
-        if has_zero:
+        if (rows == 0).any():  # in order of first appearance, so 0 may stand anywhere
             zero = x == 0
             if self.mask_zero:
                 mask = ~zero
