@@ -67,10 +67,13 @@ def test_the_rule_sees_an_upward_import(tmp_path: Path) -> None:
     assert upward("reference", {"batch", "errors"}) == {"batch"}
 
 
-def seconds(statement: str, before: str = "") -> float:
-    """Least time of a few fresh interpreters."""
-    program = f"import time, numpy\n{before}\nstart = time.perf_counter()\n{statement}\nprint(time.perf_counter() - start)"
-    runs = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True) for _ in range(5)]
+def seconds(statement: str) -> float:
+    """Least time of a few fresh interpreters; NumPy and its random part, which it loads late, do not count."""
+    clock = "time.perf_counter()"
+    program = f"import time, numpy.random\nstart = {clock}\n{statement}\nprint({clock} - start)"
+    runs = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True) for _ in range(5)
+    ]
     return min(float(run.stdout) for run in runs)
 
 
@@ -81,18 +84,22 @@ def test_import_takes_less_than_a_tenth_of_a_second_beyond_numpy(statement: str)
 
 def test_nothing_but_numpy_is_imported() -> None:
     program = (
-        "import sys, numpy\nbefore = set(sys.modules)\nimport unrolled.models, unrolled.layers\n"
-        "names = {m.split('.')[0] for m in set(sys.modules) - before} - set(sys.stdlib_module_names)\nprint(sorted(names))"
+        "import sys, numpy.random, numpy.typing\n"
+        "before = set(sys.modules)\n"
+        "import unrolled.models, unrolled.layers\n"
+        "names = {m.split('.')[0] for m in set(sys.modules) - before}\n"
+        "print(*sorted(names - set(sys.stdlib_module_names) - {'numpy', 'unrolled'}))"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() in ("['unrolled']", "['_unrolled_editable', 'unrolled']")
+    assert run.stdout.strip() == ""
 
 
 OLD_PATHS = {
     "unrolled.models": ["Sequential", "load_model"],
     "unrolled.layers": [
         "Embedding", "SimpleRNN", "LSTM", "GRU", "Dense", "Activation", "Bidirectional", "TimeDistributed",
-        "RepeatVector", "GlobalMaxPooling1D", "GlobalAveragePooling1D", "Dropout", "SpatialDropout1D", "Flatten", "Input",
+        "RepeatVector", "GlobalMaxPooling1D", "GlobalAveragePooling1D", "Dropout", "SpatialDropout1D", "Flatten",
+        "Input",
     ],
     "unrolled.layers.recurrent": ["SimpleRNN", "LSTM", "GRU"],
     "unrolled.layers.embeddings": ["Embedding"],

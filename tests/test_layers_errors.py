@@ -167,7 +167,8 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: dense(activation="tanhh"),
         ValueError,
         'Dense "head", activation: "tanhh" is not known. Did you mean "tanh"? Known names: linear, tanh, sigmoid, '
-        "relu, relu6, leaky_relu, hard_sigmoid, hard_tanh, softsign, softplus, exponential, elu, selu, softmax, log_softmax.",
+        "relu, relu6, leaky_relu, hard_sigmoid, hard_tanh, softsign, softplus, exponential, elu, selu, softmax, "
+        "log_softmax.",
     ),
     (
         lambda: dense(activation=np.tanh),

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,10 @@ def model_of_everything() -> models.Sequential:
             layers.TimeDistributed(layers.Dense(4, "relu")),
             layers.GRU(3, reset_after=False, go_backwards=True),
             layers.Dropout(0.1),
-            layers.Dense(1, "sigmoid", kernel_initializer=layers_constant()),
+            layers.Dense(1, "sigmoid", kernel_initializer=np.full((3, 1), 0.5)),
         ],
         name="everything",
     )
-
-
-def layers_constant() -> Any:
-    return np.full((3, 1), 0.5)
 
 
 @pytest.fixture
@@ -62,7 +59,7 @@ def test_a_loaded_model_continues_bit_for_bit(optimizer: str, tmp_path: Path, da
     resumed = loaded.fit(*data, epochs=3, batch_size=16, verbose=0, validation_split=0.2).history
     assert resumed == straight and same_weights(model, loaded)
     assert [p.path for p in loaded.weights] == [p.path for p in model.weights]
-    assert loaded.get_config() == model.get_config() | {"layers": loaded.get_config()["layers"]}
+    assert loaded.get_config() == model.get_config()
     assert (loaded.predict(data[0]) == model.predict(data[0])).all()
 
 
@@ -98,7 +95,7 @@ def test_the_configuration_survives(tmp_path: Path) -> None:
 def test_a_model_without_weights_yet(tmp_path: Path) -> None:
     models.Sequential([layers.GRU(3), layers.Dense(2)], name="later").save(tmp_path / "m")
     loaded = models.load_model(tmp_path / "m")
-    assert not loaded.built and [layer.name for layer in loaded.layers][0].startswith("gru")
+    assert not loaded.built and loaded.layers[0].name.startswith("gru")
 
 
 def test_a_layer_of_ones_own_loads_once_it_is_defined(tmp_path: Path) -> None:
@@ -108,7 +105,9 @@ def test_a_layer_of_ones_own_loads_once_it_is_defined(tmp_path: Path) -> None:
     models.Sequential([Doubling(2, input_shape=(3,))]).save(tmp_path / "m")
     assert type(models.load_model(tmp_path / "m").layers[0]) is Doubling
     del layers.Layer.registry["Doubling"]
-    with pytest.raises(FileFormatError, match='There is no layer class "Doubling". If it is your own, import the module'):
+    with pytest.raises(
+        FileFormatError, match=r'There is no layer class "Doubling". If it is your own, import the module'
+    ):
         models.load_model(tmp_path / "m")
 
 
@@ -126,7 +125,9 @@ def test_weights_alone_go_by_order_not_by_name(tmp_path: Path) -> None:
     assert same_weights(one, three)
     other = models.Sequential([layers.Embedding(9, 2), layers.GRU(3), layers.Dense(1)])
     before = other.get_weights()
-    with pytest.raises(ShapeError, match=r"expected 6 arrays:(?s:.*)gru/kernel \(2, 9\)(?s:.*)got 6: \(9, 2\), \(2, 12\)"):
+    with pytest.raises(
+        ShapeError, match=r"expected 6 arrays:(?s:.*)gru_?\d*/kernel \(2, 9\)(?s:.*)got 6: \(9, 2\), \(2, 12\)"
+    ):
         other.load_weights(tmp_path / "w")
     assert all((a == b).all() for a, b in zip(before, other.get_weights(), strict=True))
     with pytest.raises(FileFormatError, match=r"holds weights alone. Make the model and call model.load_weights"):
@@ -149,7 +150,9 @@ def saved(tmp_path: Path) -> Path:
 def test_truncated_files(saved: Path, keep: float) -> None:
     content = saved.read_bytes()
     saved.write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
-    with pytest.raises(FileFormatError, match=r"is broken or truncated \(.*\). Copy it again, or save the model again."):
+    with pytest.raises(
+        FileFormatError, match=r"is broken or truncated \(.*\). Copy it again, or save the model again."
+    ):
         models.load_model(saved)
 
 
@@ -160,10 +163,8 @@ def test_every_flipped_byte_of_the_header_is_caught_or_harmless(saved: Path) -> 
         broken = bytearray(content)
         broken[position] ^= 0x15
         saved.write_bytes(broken)
-        try:
+        with suppress(FileFormatError):
             models.load_model(saved)
-        except FileFormatError:
-            pass
 
 
 def other_kinds(folder: Path) -> dict[str, tuple[bytes, str]]:
@@ -195,7 +196,7 @@ def test_other_safetensors_newer_formats_folders_and_nothing(saved: Path, tmp_pa
     from safetensors.numpy import save_file
 
     save_file({"a": np.ones(3)}, tmp_path / "foreign")
-    with pytest.raises(FileFormatError, match="is a safetensors file, but not one that model.save wrote"):
+    with pytest.raises(FileFormatError, match=r"is a safetensors file, but not one that model.save wrote"):
         models.load_model(tmp_path / "foreign")
     save_file({"a": np.ones(3)}, tmp_path / "newer", metadata={saving.KEY: json.dumps({"format": 99})})
     with pytest.raises(FileFormatError, match=r"has format 99; this version of unrolled reads up to 1. Upgrade: pip"):
@@ -203,9 +204,9 @@ def test_other_safetensors_newer_formats_folders_and_nothing(saved: Path, tmp_pa
     save_file({"a": np.ones(3)}, tmp_path / "header", metadata={saving.KEY: "{"})
     with pytest.raises(FileFormatError, match=r"has a broken header. Save the model again."):
         models.load_model(tmp_path / "header")
-    with pytest.raises(FileFormatError, match="is a folder, not a file that model.save wrote"):
+    with pytest.raises(FileFormatError, match=r"is a folder, not a file that model.save wrote"):
         models.load_model(tmp_path)
-    with pytest.raises(FileNotFoundError, match='There is no file ".*missing"'):
+    with pytest.raises(FileNotFoundError, match=r'There is no file ".*missing"'):
         models.load_model(tmp_path / "missing")
     arrays, header = saving.read_file(saved)
     del arrays["weights/" + header["weights"][1]]
@@ -221,6 +222,6 @@ def test_an_interrupted_save_leaves_the_old_file(saved: Path, monkeypatch: pytes
         raise OSError("No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left"):
         models.Sequential([layers.Dense(1, input_shape=(2,))]).save(saved)
     assert saved.read_bytes() == before and list(saved.parent.iterdir()) == [saved]

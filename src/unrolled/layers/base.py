@@ -117,13 +117,12 @@ class Layer:
 
     def _float_type(self, dtype: Any) -> np.dtype[Any]:
         try:
-            found = np.dtype("float32" if dtype is None else dtype)
+            name = np.dtype("float32" if dtype is None else dtype).name
         except TypeError:
-            found = None
-        if found not in (np.dtype(np.float32), np.dtype(np.float64)):
+            name = ""
+        if name not in ("float32", "float64"):
             raise ValueError(f'{self.label}: expected dtype "float32" or "float64", got {dtype!r}.')
-        assert found is not None
-        return found
+        return np.dtype(name)
 
     def _declared_shape(
         self,

@@ -66,10 +66,9 @@ class Bidirectional(_Wrapper):
             if not all(hasattr(candidate, name) for name in ("go_backwards", "return_sequences", "return_state")):
                 raise ValueError(f"{self.label}: expected a recurrent layer (SimpleRNN, LSTM, GRU), got {candidate!r}.")
         self.merge_mode = merge_mode
-        self.forward_layer: Any = _copy(layer, f"forward_{layer.name.removeprefix('forward_')}")
-        self.backward_layer: Any = backward_layer or _copy(
-            layer, f"backward_{layer.name.removeprefix('backward_')}", go_backwards=True
-        )
+        name = layer.name.removeprefix("forward_").removeprefix("backward_")
+        self.forward_layer: Any = _copy(layer, f"forward_{name}")
+        self.backward_layer: Any = backward_layer or _copy(layer, f"backward_{name}", go_backwards=True)
         self._check_pair()
         self._own_backward = backward_layer is not None
         self.return_sequences = bool(self.forward_layer.return_sequences)
