@@ -76,6 +76,15 @@ ON_ARRAYS = {
 }
 
 
+@pytest.mark.parametrize("cell", ["SimpleRNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("options", [{}, {"return_sequences": True}, {"go_backwards": True}], ids=str)
+def test_gradients_of_each_zero_step_of_an_array(cell: str, options: Any, rng: np.random.Generator) -> None:
+    x = rng.normal(size=(4, 5, 3))
+    x[:, :2] = 0  # steps that a Sequence made from an array shares
+    x[2:, 4] = 0
+    check_gradients(getattr(layers, cell)(2, **options, **F64), x, rng)
+
+
 @pytest.mark.parametrize("name", ON_ARRAYS)
 def test_gradients_on_arrays(name: str, rng: np.random.Generator) -> None:
     make, shape = ON_ARRAYS[name]

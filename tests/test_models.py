@@ -142,6 +142,11 @@ def test_add_pop_and_get_layer() -> None:
         ShapeError, match=r'GRU "gru": expected x with 3 axes \(batch, time, features\), got \(None, 5\)'
     ):
         model.add(layers.GRU(2))
+    for several in (layers.LSTM(2, return_state=True), layers.Bidirectional(layers.GRU(2), merge_mode=None)):
+        with pytest.raises(
+            ValueError, match=r"returns \d outputs, and a Sequential passes on one\. Use return_state=False"
+        ):
+            models.Sequential([layers.Embedding(9, 4), several])
     assert len(model.layers) == 3  # the layer that does not fit is not kept
     with pytest.raises(ValueError, match='expected layers of different names, got "lstm" twice'):
         model.add(layers.LSTM(2, name="lstm"))

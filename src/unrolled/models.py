@@ -17,7 +17,7 @@ from unrolled.batch import Sequence, Value
 from unrolled.errors import FileFormatError, NotBuiltError, PaddingWarning, ShapeError, UnknownAxisError
 from unrolled.layers import Embedding, InputLayer, Layer, Recurrent
 from unrolled.layers.base import assign_all, automatic_name, deserialize, serialize
-from unrolled.layers.values import as_array, as_value, cast, positions
+from unrolled.layers.values import as_array, as_value, cast
 from unrolled.parameters import Array, Backprop, Gradients, Mode, Parameter, Shape, no_backprop
 from unrolled.summary import summary_lines
 from unrolled.training import Trainable
@@ -142,6 +142,11 @@ class Sequential(Trainable):
                 return
             layer.ensure_built(shape)
             shape = layer.compute_output_shape(shape)
+            if isinstance(shape, list) or (shape and isinstance(shape[0], tuple)):
+                raise ValueError(
+                    f"{self.label}: {layer.label} returns {len(shape)} outputs, and a Sequential passes on one. "
+                    "Use return_state=False and a merge_mode, or call the layer itself."
+                )
 
     def build_from_data(self, x: Any) -> None:
         """Make the weights that are not there yet; the number of steps stays open where no layer needs it."""
@@ -258,7 +263,7 @@ class Sequential(Trainable):
         Returns: outputs (a Sequence if they have steps) and backprop(d_outputs, gradients).
         """
         wants_x = mode.keep and mode.input_gradient
-        value = self._start(x, wants_x)
+        value = as_value(x, share=not wants_x) if isinstance(x, np.ndarray) else x
         learning = [i for i, layer in enumerate(self._layers) if any(p.trainable for p in layer.weights)]
         lowest = 0 if wants_x else min(learning, default=len(self._layers))
         steps: list[tuple[Backprop, np.dtype[Any]]] = []
@@ -276,15 +281,9 @@ class Sequential(Trainable):
         def backprop(d_y: Any, gradients: Gradients) -> Any:
             for back, dtype in reversed(steps):
                 d_y = back(cast(d_y, dtype), gradients)
-            return d_y.reshape(x.shape) if wants_x and d_y is not None else d_y
+            return d_y.reshape(x.shape) if isinstance(x, np.ndarray) and d_y is not None else d_y
 
         return y, backprop if mode.keep else no_backprop
-
-    def _start(self, x: Any, wants_x: bool) -> Any:
-        """What the first layer gets. With a gradient of x every position needs a row of its own."""
-        if wants_x and isinstance(x, np.ndarray) and x.ndim == 3 and x.dtype.kind == "f":
-            return positions(x)
-        return as_value(x) if isinstance(x, np.ndarray) else x
 
     def __call__(self, x: Any, training: bool = False) -> Any:
         """Outputs for one batch, as an array; training=True switches dropout on."""

@@ -141,7 +141,8 @@ class Recurrent(Layer):
                  values, None for zeros, and returns d_x, or (d_x, [d_h, d_c]) if initial_state was given.
         """
         given = initial_state is not None
-        sequence = x if isinstance(x, Sequence) else as_value(x, None, self.label)
+        wants_x = mode.keep and mode.input_gradient  # then every position of an array needs a row of its own
+        sequence = x if isinstance(x, Sequence) else as_value(x, None, self.label, share=not wants_x)
         sequence = cast(sequence, self.dtype)
         self.require_features(sequence, self.kernel.shape[0])
         states = self._initial_states(sequence.shape[0], initial_state)

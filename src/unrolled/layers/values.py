@@ -50,8 +50,12 @@ def require_data(label: str, array: Array) -> None:
         )
 
 
-def as_value(x: Array, mask: Any = None, label: str = "layer") -> Value:
-    """What layers hand to each other: (B, T, F) floats become a Sequence; anything else stays an array."""
+def as_value(x: Array, mask: Any = None, label: str = "layer", share: bool = True) -> Value:
+    """What layers hand to each other: (B, T, F) floats become a Sequence; anything else stays an array.
+
+    Args:   share: equal zero steps may share one row. False where the gradient of each position is wanted.
+    Raises: ShapeError if the mask is not (B, T) of bool.
+    """
     if mask is not None:
         mask = np.asarray(mask)
         if mask.shape != x.shape[:2] or mask.dtype != bool:
@@ -59,7 +63,7 @@ def as_value(x: Array, mask: Any = None, label: str = "layer") -> Value:
                 f"{label}: expected mask (batch, time) = {x.shape[:2]} of bool, got {mask.shape} of {mask.dtype}."
             )
     if x.ndim == 3 and x.dtype.kind == "f":
-        return Sequence.from_array(x, mask)
+        return Sequence.from_array(x, mask) if share else positions(x, mask)
     return x
 
 
