@@ -6,24 +6,21 @@ import difflib
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from threading import Lock
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from unrolled import initializers
 from unrolled import random as streams
-from unrolled.errors import NotBuiltError, ShapeError, UnknownAxisError
-from unrolled.layers.values import as_array, as_value, numeric_array, require_data
+from unrolled.errors import NotBuiltError, ShapeError
+from unrolled.layers.checks import Checks
+from unrolled.layers.values import as_array, as_value
 from unrolled.parameters import Array, Backprop, Mode, Parameter, Shape
 
 _counters: dict[str, itertools.count[int]] = {}
 _counters_lock = Lock()
-
-Found = TypeVar("Found")
-
-AXES = {2: "(batch, features)", 3: "(batch, time, features)"}
 
 
 def automatic_name(class_name: str) -> str:
@@ -40,7 +37,7 @@ def forget_names() -> None:
         _counters.clear()
 
 
-class Layer:
+class Layer(Checks):
     """A step of a model: owns parameters, maps a batch to a batch, and maps gradients back.
 
     Subclasses set `input_rank` (axes of x with the batch axis; None takes any), make their parameters in `build` with
@@ -55,7 +52,6 @@ class Layer:
         weights: list of arrays to start from instead of the initializers.
     """
 
-    input_rank: int | None = None
     logits_activation: str | None = None
     registry: ClassVar[dict[str, type[Layer]]] = {}
 
@@ -91,11 +87,6 @@ class Layer:
         self._start_weights = None if weights is None else list(weights)
 
     # ---- arguments
-
-    @property
-    def label(self) -> str:
-        """How errors call this layer, e.g. `LSTM "encoder"`."""
-        return f'{type(self).__name__} "{self.name}"'
 
     @property
     def path(self) -> str:
@@ -140,52 +131,6 @@ class Layer:
             return (None, *self.shape_argument("input_dim", axes))
         return None
 
-    def shape_argument(self, argument: str, shape: Any) -> Shape:
-        """A tuple of positive integers and None; a single integer counts as one axis.
-
-        Raises: ValueError naming the argument.
-        """
-        axes = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
-        for axis in axes:
-            if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int | np.integer) or axis < 1):
-                raise ValueError(
-                    f"{self.label}: expected {argument} to hold positive integers (None for an open axis), got {shape}."
-                )
-        return tuple(None if axis is None else int(axis) for axis in axes)
-
-    def positive_integer(self, argument: str, value: Any) -> int:
-        """`value` as an int > 0.
-
-        Raises: ValueError (TypeError for what is no integer at all) naming the layer and the argument.
-        """
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise TypeError(f"{self.label}: expected {argument} to be a positive integer, got {value!r}.")
-        if value < 1:
-            raise ValueError(f"{self.label}: expected {argument} to be a positive integer, got {value}.")
-        return int(value)
-
-    def named(self, argument: str, get: Callable[[Any], Found], value: Any) -> Found:
-        """get(value), with the layer and the argument in front of its error."""
-        try:
-            return get(value)
-        except (TypeError, ValueError) as error:
-            text = str(error).split(": ", 1)[-1]
-            raise type(error)(f"{self.label}, {argument}: {text}") from None
-
-    def known_features(self, input_shape: Shape) -> int:
-        """Size of the last axis.
-
-        Raises: UnknownAxisError if it is open; ShapeError if there is no such axis.
-        """
-        if len(input_shape) < 2:
-            raise ShapeError(f"{self.label}: expected x with a feature axis, got {input_shape}. Use x[:, None].")
-        if input_shape[-1] is None:
-            raise UnknownAxisError(
-                f"{self.label}: the size of the last axis is not known, {input_shape}. "
-                "Give the first layer an input_shape (or Embedding its input_length) without None for it."
-            )
-        return input_shape[-1]
-
     # ---- weights
 
     def add_weight(self, name: str, shape: tuple[int, ...], initializer: Any = "glorot_uniform") -> Parameter:
@@ -219,6 +164,11 @@ class Layer:
         return self._parameters + [p for layer in self.sublayers for p in layer.weights]
 
     variables = weights
+
+    @property
+    def built_features(self) -> int | None:
+        """Size of the last axis that the weights were made for."""
+        return self.input_shape[-1] if self.input_shape is not None and self.weights else None
 
     @property
     def trainable_weights(self) -> list[Parameter]:
@@ -308,88 +258,6 @@ class Layer:
         value = as_value(checked, mask, self.label)
         y, _ = self.forward(value, Mode(training=training, random=streams.generator()))
         return as_array(y)
-
-    # ---- checks
-
-    def require_rank(self, x: Any, rank: int | None) -> None:
-        """Check the number of axes of x (anything with a shape, or a shape).
-
-        Raises: ShapeError naming the layer, the axes expected, the shape that came, and the remedy.
-        """
-        shape = tuple(getattr(x, "shape", x))
-        if rank is None or len(shape) == rank:
-            return
-        axes = AXES.get(rank, "")
-        got = ", ".join("None" if axis is None else str(axis) for axis in shape) + ("," if len(shape) == 1 else "")
-        raise ShapeError(
-            f"{self.label}: expected x with {rank} axes {axes}, got ({got}).\n{self.rank_remedy(rank, len(shape))}"
-        )
-
-    def rank_remedy(self, rank: int, got: int) -> str:
-        """What to do about `got` axes where `rank` are needed."""
-        if rank == 3 and got == 2:
-            return "For one feature per step use x[..., None]; for token ids put Embedding first."
-        if rank == 3 and got == 1:
-            return "For one sequence of one feature use x[None, :, None]; for token ids put Embedding first."
-        if rank == 3:
-            return "Join the last axes: x.reshape(x.shape[0], x.shape[1], -1)."
-        if rank == 2 and got == 3:
-            return "To get rid of the time axis use return_sequences=False, a pooling layer or Flatten before it."
-        return "Reshape x, or put Reshape or Flatten first."
-
-    def require_features(self, x: Any, features: int) -> None:
-        """Check the last axis of x against the size seen at build.
-
-        Raises: ShapeError.
-        """
-        if x.shape[-1] != features:
-            raise ShapeError(
-                f"{self.label}: expected x with {features} features on the last axis (as built), "
-                f"got {tuple(x.shape)}.\nFeed the same number of features, or make a new layer."
-            )
-
-    def check_input(self, x: Any) -> Array:
-        """A user's x as a float array of this layer's dtype; for the layer that stands first.
-
-        Raises: TypeError for text or objects; ValueError or ShapeError for NaN, missing rows or steps, wrong axes.
-        """
-        array = numeric_array(self.label, x)
-        self.require_rank(array, self.input_rank)
-        if array.ndim < 2:
-            raise ShapeError(
-                f"{self.label}: expected x with a batch axis and a feature axis, got {array.shape}.\n"
-                "For one feature per row use x[:, None]; for one row use x[None, :]."
-            )
-        require_data(self.label, array)
-        self.require_declared(array)
-        if self.input_shape is not None and self.input_shape[-1] is not None and self.weights:
-            self.require_features(array, self.input_shape[-1])
-        array = np.ascontiguousarray(array, dtype=self.dtype)
-        wrong = np.isnan(array)
-        if wrong.any():
-            where = tuple(int(i) for i in np.argwhere(wrong)[0])
-            raise ValueError(
-                f"{self.label}: x holds NaN, first at x{list(where)}; {int(wrong.sum())} in all.\n"
-                "Fill or drop them before (numpy.nan_to_num, or dropna in pandas)."
-            )
-        return array
-
-    def require_declared(self, array: Array) -> None:
-        """Check x against the input_shape that the layer was given.
-
-        Raises: ShapeError.
-        """
-        if self.batch_input_shape is None:
-            return
-        expected = self.batch_input_shape
-        fits = len(expected) == array.ndim and all(
-            want is None or want == have for want, have in zip(expected[1:], array.shape[1:], strict=True)
-        )
-        if not fits:
-            raise ShapeError(
-                f"{self.label}: expected x of shape {expected} (its input_shape), got {array.shape}.\n"
-                "Use None in input_shape for an axis that may vary."
-            )
 
     # ---- configuration
 

@@ -109,9 +109,7 @@ class Recurrent(Layer):
         """Make kernel (D, G*H), recurrent_kernel (H, G*H) and bias."""
         features, width = self.known_features(input_shape), self.kind.gates * self.units
         self.kernel = self.add_weight("kernel", (features, width), self.kernel_initializer)
-        self.recurrent_kernel = self.add_weight(
-            "recurrent_kernel", (self.units, width), self.recurrent_initializer
-        )
+        self.recurrent_kernel = self.add_weight("recurrent_kernel", (self.units, width), self.recurrent_initializer)
         self.bias: Parameter | None = None
         if self.use_bias:
             shape = (2, width) if self.kind.biases == 2 else (width,)
@@ -210,9 +208,7 @@ class Recurrent(Layer):
             gradients.add(self.kernel, d_kernel)
             gradients.add(self.recurrent_kernel, d_recurrent)
             if self.bias is not None:
-                gradients.add(
-                    self.bias, np.concatenate([d_bias, d_recurrent_bias]) if kind.biases == 2 else d_bias[0]
-                )
+                gradients.add(self.bias, np.concatenate([d_bias, d_recurrent_bias]) if kind.biases == 2 else d_bias[0])
         return d_x if mode.input_gradient else None, [d_h0, d_c0][: kind.states]
 
     # ---- states
