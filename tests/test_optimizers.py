@@ -239,16 +239,16 @@ def test_state_of_another_model_is_refused():
 
 def test_an_optimizer_in_numpy_may_be_written_by_anybody():
     class Sign(optimizers.Optimizer):
-        def update(self, value, gradient, state, rate):
-            value -= rate * np.sign(gradient)
+        def update(self, value, gradient, state, size):
+            value -= size * np.sign(gradient)
 
     p = Parameter("p", np.zeros((3, 2), np.float32))
     Sign(0.5).apply(gradients_of((p, RowGradient(np.array([2, 0], np.int32), np.ones((2, 2), np.float32)))), [p])
     assert_array_equal(p.value, [[-0.5, -0.5], [0, 0], [-0.5, -0.5]])
 
     class Half(SGD):
-        def update(self, value, gradient, state, rate):
-            super().update(value, gradient, state, rate / 2)
+        def update(self, value, gradient, state, size):
+            super().update(value, gradient, state, size / 2)
 
     Half(1.0).apply(gradients_of((p, np.ones((3, 2), np.float32))), [p])
     assert_array_equal(p.value, [[-1, -1], [-0.5, -0.5], [-1, -1]])

@@ -354,9 +354,9 @@ def test_ctrl_c_returns_the_history_so_far(times, capsys):
 
 def test_ctrl_c_never_cuts_an_update_in_two():
     class Slow(optimizers.SGD):
-        def update(self, value, gradient, state, rate):
+        def update(self, value, gradient, state, size):
             signal.raise_signal(signal.SIGINT)  # between two parameters, twice
-            super().update(value, gradient, state, rate)
+            super().update(value, gradient, state, size)
 
     model, same = binary_model(optimizer=Slow(0.5)), binary_model(optimizer=optimizers.SGD(0.5))
     history = model.fit(X, Y, batch_size=10, epochs=3, shuffle=False, verbose=0)

@@ -73,12 +73,16 @@ class Optimizer:
         """Names of the arrays kept beside each parameter."""
         return ()
 
-    def update(self, value: Array, gradient: Array, state: list[Array], rate: float) -> None:
+    def step_size(self, rate: float, dtype: np.dtype[Any]) -> float:
+        """What `update` gets as size in the coming step; the learning rate unless overridden."""
+        return rate
+
+    def update(self, value: Array, gradient: Array, state: list[Array], size: float) -> None:
         """Change one parameter (any shape) and its state in place.
 
-        Args: value, gradient: of one shape and type; state: one array per slot; rate: the learning rate.
+        Args: value, gradient: of one shape and type; state: one array per slot; size: the learning rate, see step_size.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define update(value, gradient, state, rate)")
+        raise NotImplementedError(f"{type(self).__name__} must define update(value, gradient, state, size)")
 
     def build(self, parameters: Sequence[Parameter]) -> None:
         """Make the state of these parameters (zeros); those known already keep theirs."""
@@ -101,8 +105,10 @@ class Optimizer:
             if p.trainable and p in gradients
         ]
         rate = self._learning_rate
+        sizes = {dtype: self.step_size(rate, dtype) for dtype in {p.dtype for p, _, _ in todo}}
         for parameter, gradient, state, scale in self._clip(todo):
-            self._change(parameter.value, gradient, state, rate, scale)
+            value = parameter.value
+            self._change(value, gradient, state, sizes[value.dtype], (self.weight_decay or 0.0) * rate, scale)
         self.iterations += 1
 
     def get_state(self) -> State:
@@ -148,13 +154,15 @@ class Optimizer:
             "global_clipnorm": self.global_clipnorm,
         }
 
-    def _change(self, value: Array, gradient: Gradient, state: list[Array], rate: float, scale: float) -> None:
+    def _change(
+        self, value: Array, gradient: Gradient, state: list[Array], size: float, decay: float, scale: float
+    ) -> None:
         """Decay and update one parameter with the gradient times scale."""
-        if self.weight_decay:
-            value -= value * value.dtype.type(self.weight_decay * rate)
+        if decay:
+            value -= value * value.dtype.type(decay)
         dense = gradient.to_dense(value.shape) if isinstance(gradient, RowGradient) else gradient
         dense = dense.astype(value.dtype, copy=False)
-        self.update(value, dense if scale == 1 else dense * value.dtype.type(scale), state, rate)
+        self.update(value, dense if scale == 1 else dense * value.dtype.type(scale), state, size)
 
     def _clip(self, todo: list[Work]) -> list[tuple[Parameter, Gradient, list[Array], float]]:
         """The gradients, cut or with the factor that scales them down."""
@@ -188,21 +196,17 @@ class NativeOptimizer(Optimizer):
         """Name of the rule and its constants, as native/optimizer.h lists them."""
         raise NotImplementedError
 
-    def step_size(self, rate: float, dtype: np.dtype[Any]) -> float:
-        """What the rule uses as rate."""
-        return rate
-
-    def update(self, value: Array, gradient: Array, state: list[Array], rate: float) -> None:
+    def update(self, value: Array, gradient: Array, state: list[Array], size: float) -> None:
         """See Optimizer.update."""
         rule, constants = self.rule()
         gradient = np.ascontiguousarray(gradient, value.dtype)
-        _native.update(
-            RULES[rule], value, state, gradient, None, self.step_size(rate, value.dtype), 0.0, 1.0, constants
-        )
+        _native.update(RULES[rule], value, state, gradient, None, size, 0.0, 1.0, constants)
 
-    def _change(self, value: Array, gradient: Gradient, state: list[Array], rate: float, scale: float) -> None:
+    def _change(
+        self, value: Array, gradient: Gradient, state: list[Array], size: float, decay: float, scale: float
+    ) -> None:
         if type(self).update is not NativeOptimizer.update:  # somebody's subclass
-            return super()._change(value, gradient, state, rate, scale)
+            return super()._change(value, gradient, state, size, decay, scale)
         rule, constants = self.rule()
         rows = None
         if isinstance(gradient, RowGradient):
@@ -211,10 +215,7 @@ class NativeOptimizer(Optimizer):
                 entries = np.ascontiguousarray(entries, value.dtype)
         else:
             entries = np.ascontiguousarray(gradient, value.dtype)
-        decay = (self.weight_decay or 0.0) * rate
-        _native.update(
-            RULES[rule], value, state, entries, rows, self.step_size(rate, value.dtype), decay, scale, constants
-        )
+        _native.update(RULES[rule], value, state, entries, rows, size, decay, scale, constants)
         return None
 
 
@@ -340,7 +341,7 @@ class Adam(NativeOptimizer):
         return "adam_amsgrad" if self.amsgrad else "adam", [1 - self.beta_1, 1 - self.beta_2, self.epsilon]
 
     def step_size(self, rate: float, dtype: np.dtype[Any]) -> float:
-        """Alpha: the rate corrected for the start at zero, for the coming step."""
+        """Alpha, the rate corrected for the start at zero, for the coming step."""
         number, n = dtype.type, self.iterations + 1
         power_1, power_2 = (np.power(number(beta), number(n)) for beta in (self.beta_1, self.beta_2))
         return float(number(rate) * np.sqrt(number(1) - power_2) / (number(1) - power_1))
