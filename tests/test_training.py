@@ -13,7 +13,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from small_model import SmallModel
-from unrolled import callbacks, losses, optimizers
+from unrolled import callbacks, feed, losses, optimizers
 from unrolled.errors import NotCompiledError, ShapeError, TrainingDivergedError
 
 # Rows of 4 steps with 2 features; steps of zeros are masked.
@@ -237,15 +237,25 @@ def test_evaluate_and_predict_draw_nothing_and_change_nothing():
 
 def test_predict_does_not_depend_on_batch_size():
     model = SmallModel(3, "softmax")
-    x = np.random.default_rng(0).normal(size=(1100, 7)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(2100, 7)).astype(np.float32)
     whole = model.predict(x)
-    assert whole.shape == (1100, 3) and whole.dtype == np.float32
+    assert whole.shape == (2100, 3) and whole.dtype == np.float32
     for size in (1, 7, 32, 5000):
         assert_array_equal(model.predict(x, batch_size=size), whole)
     assert_array_equal(model.predict(x, batch_size=8, steps=2), model.predict(x[:16]))
     assert_allclose(model.predict_on_batch(x[:5]), whole[:5], rtol=1e-6)
     steps = SmallModel(3, "softmax", masks=True)
     assert steps.predict(MASKED_X).shape == (6, 4, 3)
+
+
+def test_groups_of_rows_are_multiples_of_the_batch_and_bounded_in_memory():
+    ids, signals = np.zeros((9, 500), np.int32), np.zeros((9, 5000, 3), np.float32)
+    assert feed.forward_rows(ids, 1, 128) == 1024
+    assert feed.forward_rows(ids, 100, 128) == 1000
+    assert feed.forward_rows(ids, 3000, 128) == 3000
+    assert feed.forward_rows(signals, 1, 2048) == (1 << 26) // (5000 * 2048) == 6
+    assert feed.forward_rows(signals, 32, 2048) == 32
+    assert feed.forward_rows(np.zeros(9), 1, 1) == 1024
 
 
 def test_evaluate_is_the_mean_over_batches_weighted_by_rows():

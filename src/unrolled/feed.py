@@ -12,8 +12,8 @@ import numpy as np
 from unrolled.errors import ShapeError
 from unrolled.parameters import Array, Shape
 
-MAX_FORWARD_ROWS = 512
-MAX_FORWARD_VALUES = 1 << 22
+MAX_FORWARD_ROWS = 1024
+MAX_FORWARD_VALUES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,13 @@ def batches(data: Data, size: int, shuffle: bool | str, random: np.random.Genera
             yield data.take(rows)
 
 
-def forward_rows(x: Array, batch_size: int) -> int:
-    """How many rows a pass without gradient takes at once: a multiple of batch_size, as large as pays."""
-    per_row = max(1, int(x.size) // max(1, len(x)))
-    return batch_size * max(1, min(MAX_FORWARD_ROWS, MAX_FORWARD_VALUES // per_row) // batch_size)
+def forward_rows(x: Array, batch_size: int, width: int) -> int:
+    """How many rows a pass without gradient takes at once: a multiple of batch_size, as large as pays and fits memory.
+
+    Args: width: of the widest array that the model keeps for each step.
+    """
+    per_row = math.prod(x.shape[1:2]) * max(width, *map(int, x.shape[2:]), 1)
+    return batch_size * max(1, min(MAX_FORWARD_ROWS, MAX_FORWARD_VALUES // max(1, per_row)) // batch_size)
 
 
 def split(data: Data, validation_split: float) -> tuple[Data, Data]:

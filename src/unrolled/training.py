@@ -267,7 +267,7 @@ class Trainable(ABC):
         hooks = CallbackList(callbacks, self, {"verbose": verbose, "epochs": 1, "steps": 1})
         hooks.call("on_predict_begin", {})
         outputs = []
-        for number, rows in enumerate(feed.slices(len(checked), feed.forward_rows(checked, 1))):
+        for number, rows in enumerate(feed.slices(len(checked), feed.forward_rows(checked, 1, self._width()))):
             hooks.call("on_predict_batch_begin", number, {})
             outputs.append(self._forward(checked[rows], PREDICT, logits=False).y)
             hooks.call("on_predict_batch_end", number, {})
@@ -364,7 +364,7 @@ class Trainable(ABC):
     def _evaluate(self, data: Data, size: int, hooks: CallbackList, guard: CtrlC | None = None) -> Logs:
         """Loss and metrics over the data in batches of `size` (which matters for the loss only where masks do)."""
         watched = hooks.has("on_test_batch_begin") or hooks.has("on_test_batch_end")
-        group = size if watched else feed.forward_rows(data.x, size)
+        group = size if watched else feed.forward_rows(data.x, size, self._width())
         self._reset_metrics()
         total, seen = 0.0, 0
         hooks.call("on_test_begin", {})
@@ -386,6 +386,10 @@ class Trainable(ABC):
         return logs
 
     # ---- data and metrics
+
+    def _width(self) -> int:
+        """The widest array of a step: gates of a recurrent layer, units of a dense one, features of an Embedding."""
+        return max((p.shape[-1] for p in self.parameters if p.shape), default=1)
 
     def _inputs(self, x: Any, name: str) -> Array:
         checked = feed.check_samples(x, name)
