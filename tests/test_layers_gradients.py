@@ -111,6 +111,17 @@ def test_the_check_sees_a_wrong_gradient(rng: np.random.Generator) -> None:
         check_gradients(Wrong(4, "tanh", **F64), random_sequence("shared", rng), rng)
 
 
+def test_equal_maxima_share_the_gradient_and_masked_ones_get_none() -> None:
+    x = Sequence(
+        table=np.array([[2.0], [2.0], [2.0], [1.0], [0.0], [0.0], [0.0], [0.0]]),
+        index=np.arange(8, dtype=np.int32).reshape(2, 4),
+        mask=np.array([[True, False, True, True], [False] * 4]),
+    )
+    y, backprop = layers.GlobalMaxPooling1D(**F64).forward(x, Mode(keep=True))
+    d_x = backprop(np.array([[6.0], [5.0]]), Gradients())
+    assert y.tolist() == [[2.0], [0.0]] and d_x[:, 0].tolist() == [3, 0, 3, 0, 0, 0, 0, 0]
+
+
 def test_backprop_of_a_pass_that_kept_nothing_says_so() -> None:
     layer = layers.Dense(2)
     layer.ensure_built((None, 3))

@@ -215,13 +215,14 @@ def test_other_safetensors_newer_formats_folders_and_nothing(saved: Path, tmp_pa
         models.load_model(saved)
 
 
-def test_an_interrupted_save_leaves_the_old_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["fsync", "replace"])
+def test_an_interrupted_save_leaves_the_old_file(saved: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     before = saved.read_bytes()
 
     def full(*_: Any) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, where, full)
     with pytest.raises(OSError, match=r"No space left"):
         models.Sequential([layers.Dense(1, input_shape=(2,))]).save(saved)
     assert saved.read_bytes() == before and list(saved.parent.iterdir()) == [saved]
