@@ -22,9 +22,13 @@ constexpr int panel_columns = UNROLLED_REGISTERS == 32 ? 4 : 4;  // vectors in a
 template <class T, int C, int R>
 static void rows_product_of(const T *const *a, const T *b, int K, const T *const *init, T *const *out, size_t at) {
   constexpr int W = width<T>;
+  alignas(64) static const T zeros[C * W] = {};
   Vec<T> sum[R][C];
-  for (int r = 0; r < R; r++)
-    for (int j = 0; j < C; j++) sum[r][j] = init ? load<T>(init[r] + at + j * W) : Vec<T>{};
+#pragma GCC unroll 12
+  for (int r = 0; r < R; r++) {
+    const T *from = init ? init[r] + at : zeros;
+    for (int j = 0; j < C; j++) sum[r][j] = load<T>(from + j * W);
+  }
   for (int k = 0; k < K; k++, b += C * W) {
     Vec<T> w[C];
     for (int j = 0; j < C; j++) w[j] = load<T>(b + j * W);
@@ -34,8 +38,11 @@ static void rows_product_of(const T *const *a, const T *b, int K, const T *const
       for (int j = 0; j < C; j++) sum[r][j] += x * w[j];
     }
   }
-  for (int r = 0; r < R; r++)
-    for (int j = 0; j < C; j++) store<T>(out[r] + at + j * W, sum[r][j]);
+#pragma GCC unroll 12
+  for (int r = 0; r < R; r++) {
+    T *to = out[r] + at;
+    for (int j = 0; j < C; j++) store<T>(to + j * W, sum[r][j]);
+  }
 }
 
 template <class T, int C, int R>
@@ -80,6 +87,7 @@ static void outer_product_of(const T *const *a, size_t a_at, const T *const *b, 
                              size_t ld) {
   constexpr int W = width<T>;
   Vec<T> sum[R][C];
+#pragma GCC unroll 12
   for (int r = 0; r < R; r++)
     for (int j = 0; j < C; j++) sum[r][j] = load<T>(out + r * ld + j * W);
   for (int k = 0; k < K; k++) {
@@ -92,6 +100,7 @@ static void outer_product_of(const T *const *a, size_t a_at, const T *const *b, 
       for (int j = 0; j < C; j++) sum[r][j] += v * w[j];
     }
   }
+#pragma GCC unroll 12
   for (int r = 0; r < R; r++)
     for (int j = 0; j < C; j++) store<T>(out + r * ld + j * W, sum[r][j]);
 }
@@ -165,29 +174,28 @@ template <class T, class F> static void pack_panels(int K, int N, T *out, const 
 }
 
 // c[i] = init + a[i] B for rows i in [first, last), B in panels (K, N); a_row(i), c_row(i) give pointers. init: a row (N,)
-// for all, or null. N is padded to a multiple of W. K is cut so that a panel stays in the first cache.
+// for all, or null. N is padded to a multiple of W. A panel is cut along K so that a piece stays in the first cache while
+// many rows pass over it.
 template <class T, class A, class C>
 static void multiply_rows(int first, int last, int K, int N, const T *panels, const T *init, const A &a_row,
                           const C &c_row) {
-  constexpr int W = width<T>, most = 48;
+  constexpr int W = width<T>, most = 96;
   const int depth = K <= 192 ? K : 128;
-  const T *a[most], *from[most];
+  const T *a[most], *from[most], *begin[most];
   T *to[most];
   for (int i = first; i < last; i += most) {
     const int n = last - i < most ? last - i : most;
-    for (int k = 0; k < K; k += depth) {
-      const int some = K - k < depth ? K - k : depth;
-      for (int r = 0; r < n; r++) {
-        a[r] = a_row(i + r) + k;
-        to[r] = c_row(i + r);
-        from[r] = k ? to[r] : init;
+    for (int r = 0; r < n; r++) a[r] = a_row(i + r), to[r] = c_row(i + r), from[r] = init;
+    for (int at = 0; at < N;) {
+      const int columns = (N - at) / W < panel_columns ? (N - at) / W : panel_columns;
+      const T *panel = panels + size_t(at) * K;
+      for (int k = 0; k < K; k += depth) {
+        const int some = K - k < depth ? K - k : depth;
+        for (int r = 0; r < n; r++) begin[r] = a[r] + k;
+        const T *const *start = k ? (const T *const *)to : init ? from : nullptr;
+        rows_product<T>(columns, n, begin, panel + size_t(k) * columns * W, some, start, to, at);
       }
-      for (int at = 0; at < N;) {
-        const int columns = (N - at) / W < panel_columns ? (N - at) / W : panel_columns;
-        const T *panel = panels + size_t(at) * K + size_t(k) * columns * W;
-        rows_product<T>(columns, n, a, panel, some, k || init ? from : nullptr, to, at);
-        at += columns * W;
-      }
+      at += columns * W;
     }
   }
 }

@@ -9,7 +9,7 @@ using unrolled::MatmulArgs;
 using unrolled::ProjectArgs;
 using unrolled::ProjectBackwardArgs;
 
-constexpr int rows_at_once = 48;
+constexpr int rows_at_once = 96;
 
 template <template <class> class Cell, class T> struct Projection {
   static constexpr int G = Cell<T>::gates, slots = Cell<T>::slots, W = width<T>;

@@ -46,7 +46,8 @@ template <class T> constexpr int width = Lanes<T>::W;
 
 template <class T> static inline Vec<T> load(const T *p) { return *(const typename Lanes<T>::loose *)p; }
 template <class T> static inline void store(T *p, Vec<T> v) { *(typename Lanes<T>::loose *)p = v; }
-template <class T> static inline Vec<T> all(T x) { return Vec<T>{} + x; }
+// x in every lane. Written as x - 0, which is x for every x; 0 + x is not, for -0, and would cost an addition.
+template <class T> static inline Vec<T> all(T x) { return x - Vec<T>{}; }
 
 // Smaller and larger of a bound and x; a NaN in x stays NaN.
 template <class T> static inline Vec<T> at_most(Vec<T> x, T bound) { return all(bound) < x ? all(bound) : x; }
