@@ -8,7 +8,7 @@ SANITIZE := .venv-sanitize
 ARM := aarch64-linux-gnu-g++
 NATIVE := $(wildcard native/* native/cells/*) CMakeLists.txt pyproject.toml
 
-.PHONY: demo test build lint bench parity mutants sanitize arm clean
+.PHONY: demo examples test build lint bench parity mutants sanitize arm clean
 .DEFAULT_GOAL := build
 
 $(VENV)/tools: pyproject.toml
@@ -28,6 +28,11 @@ $(VENV)/extra-%: $(VENV)/built
 
 demo: $(VENV)/extra-demo
 	$(BIN)/python examples/demo.py
+
+# The four shapes of a recurrent network, each trained and scored on unseen cases: a few minutes.
+SHAPES := one_to_one one_to_many many_to_one tagging encoder_decoder
+examples: $(VENV)/extra-demo
+	for shape in $(SHAPES); do $(BIN)/python examples/four_shapes/$$shape.py || exit 1; done
 
 test: $(VENV)/extra-test lint
 	$(BIN)/python -m pytest
