@@ -27,11 +27,21 @@ struct Pool {
   std::condition_variable wake;
   std::vector<std::thread> workers;
   std::atomic<unsigned> generation{0};
-  std::atomic<int> next{0}, busy{0};
+  std::atomic<int> next{0};
+  // How many workers are at the tasks, or `closed`: nobody may join. A worker that wakes too late is not waited for.
+  static constexpr int closed = 1 << 30;
+  std::atomic<int> gate{closed};
   int count = 0;
   void (*task)(void *, int) = nullptr;
   void *context = nullptr;
-  bool stop = false;
+  std::atomic<bool> stop{false};
+
+  bool enter() {
+    int inside = gate.load(std::memory_order_acquire);
+    while (!(inside & closed))
+      if (gate.compare_exchange_weak(inside, inside + 1, std::memory_order_acq_rel)) return true;
+    return false;
+  }
 
   void run_tasks() {
     for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) task(context, i);
@@ -47,8 +57,9 @@ struct Pool {
       }
       seen = generation.load(std::memory_order_acquire);
       if (stop) return;
+      if (!enter()) continue;
       run_tasks();
-      busy.fetch_sub(1, std::memory_order_release);
+      gate.fetch_sub(1, std::memory_order_release);
     }
   }
 
@@ -110,10 +121,11 @@ void parallel(int count, void (*task)(void *, int), void *context) {
   pool->task = task;
   pool->context = context;
   pool->next.store(0, std::memory_order_relaxed);
-  pool->busy.store(threads - 1, std::memory_order_relaxed);
+  pool->gate.store(0, std::memory_order_release);
   pool->signal(false);
   pool->run_tasks();
-  for (int spin = 0; pool->busy.load(std::memory_order_acquire) != 0; spin++) {
+  pool->gate.fetch_or(Pool::closed, std::memory_order_acq_rel);
+  for (int spin = 0; pool->gate.load(std::memory_order_acquire) != Pool::closed; spin++) {
     relax();
     if (spin > 20000) std::this_thread::yield();
   }
