@@ -59,6 +59,7 @@ def draw_recurrent(random: RandomState, wild: bool, last: bool) -> Spec:
     if kind == "GRU":
         options["reset_after"] = chance(random, 0.5)
     if chance(random, 0.3):
+        options["unroll"] = False  # Keras unrolled zeroes the wrong steps of the backward layer under a mask
         modes = ("concat", "sum", "mul", "ave", None) if last else ("concat", "sum", "mul", "ave")
         return "Bidirectional", {"layer": (kind, options), "merge_mode": pick(random, modes)}
     return kind, options | {"go_backwards": chance(random, 0.3)}
