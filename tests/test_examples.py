@@ -94,6 +94,14 @@ def test_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Ca
     assert (tmp_path / "out" / "curves.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_chapter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shared_data: Path) -> None:
+    module = load(ROOT / "examples" / "chapter.py", monkeypatch)
+    figures = module.main(str(shared_data / "imdb" / "imdb.npz"), epochs=1, out=tmp_path, rows=1_000)
+    assert list(figures) == ["SimpleRNN", "LSTM", "GRU"]
+    assert all(0.4 < figure["val_acc"] < 1 for figure in figures.values())
+    assert {file.name for file in tmp_path.iterdir()} == {"SimpleRNN.png", "LSTM.png", "GRU.png"}
+
+
 def test_code_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every Python block, in order, as it stands; the reviews are short made-up ones, told apart by one word."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
