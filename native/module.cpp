@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
@@ -128,6 +129,13 @@ void require(bool ok, const char *what) {
   if (!ok) throw nb::value_error(what);
 }
 
+// Whether 0 <= index < bound for all n; without a branch in the loop, for there are many.
+bool all_below(const int32_t *index, size_t n, size_t bound) {
+  uint32_t largest = 0;
+  for (size_t i = 0; i < n; i++) largest = std::max(largest, uint32_t(index[i]));
+  return n == 0 || largest < bound;
+}
+
 // A new array of T from the buffer pool; rows x columns, or rows x columns x more.
 template <class T> struct New {
   T *data = nullptr;
@@ -165,8 +173,7 @@ Plan plan_of(Ids index, std::optional<nb::ndarray<const bool, nb::c_contig, nb::
   require(index.ndim() == 2 && lead.ndim() == 1 && lead.shape(0) == index.shape(0), "index (B, T), lead (B,)");
   if (mask) require(mask->ndim() == 2 && mask->shape(0) == index.shape(0) && mask->shape(1) == index.shape(1), "mask (B, T)");
   require(index.size() < (size_t(1) << 31) - 1, "a batch has at most 2^31 - 2 steps");
-  for (size_t i = 0; i < index.size(); i++)
-    if (uint32_t(index.data()[i]) >= uint32_t(values)) throw nb::index_error("index outside the table");
+  if (!all_below(index.data(), index.size(), values)) throw nb::index_error("index outside the table");
   const uint8_t *m = mask ? reinterpret_cast<const uint8_t *>(mask->data()) : nullptr;
   nb::gil_scoped_release release;
   return make_plan(index.data(), m, lead.data(), int(index.shape(0)), int(index.shape(1)), values, reverse, row_states);
@@ -180,9 +187,7 @@ Out<T> project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Pa
   require(table.stride(1) == 1 || table.shape(1) == 1, "rows of table must be contiguous");
   if (bias) require(int(bias->size()) == G * H, "bias (G*H,)");
   const int n = rows ? int(rows->size()) : int(table.shape(0));
-  if (rows)
-    for (int i = 0; i < n; i++)
-      if (uint32_t(rows->data()[i]) >= table.shape(0)) throw nb::index_error("rows outside the table");
+  if (rows && !all_below(rows->data(), n, table.shape(0))) throw nb::index_error("rows outside the table");
   New<T> z(n, size_t(G) * padded(H, kernels<T>().lanes));
   {
     nb::gil_scoped_release release;
@@ -250,7 +255,7 @@ nb::tuple backward(int cell, int activation, int recurrent_activation, const Pla
 }
 
 template <class T>
-nb::tuple project_backward(int cell, const Plan &plan, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel,
+nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel,
                            Packed<T> stash, bool want_kernel, bool want_bias, bool want_values) {
   const CellInfo &info = cell_info(cell);
   const int D = int(kernel.shape(0)), G = info.gates, H = int(kernel.shape(1)) / G, lanes = kernels<T>().lanes;
@@ -263,6 +268,7 @@ nb::tuple project_backward(int cell, const Plan &plan, Matrix<T> table, std::opt
   New<T> d_values(want_values ? n : 0, Dp);
   {
     nb::gil_scoped_release release;
+    plan.sort_positions();
     kernels<T>().project_backward({CellKind(cell), H, D, plan.view(), table.data(), size_t(table.stride(0)),
                                    rows ? rows->data() : nullptr, kernel.data(), stash.data(),
                                    want_kernel ? d_kernel.data : nullptr, want_bias ? d_bias.data : nullptr,
@@ -289,8 +295,7 @@ template <class T> Out<T> matmul(Matrix<T> a, Matrix<T> b, bool transpose_a, boo
 
 template <class T> Out<T> collect(Ids index, Packed<T> d, int n) {
   require(d.ndim() == 2 && d.shape(0) == index.size(), "index (m,), d (m, F)");
-  for (size_t i = 0; i < index.size(); i++)
-    if (uint32_t(index.data()[i]) >= uint32_t(n)) throw nb::index_error("index outside the table");
+  if (!all_below(index.data(), index.size(), n)) throw nb::index_error("index outside the table");
   New<T> out(n, d.shape(1));
   {
     nb::gil_scoped_release release;
@@ -434,7 +439,7 @@ NB_MODULE(_native, m) {
       .def("last_row", [](const Plan &p) { return vector_of<int32_t>(p.last_row, {p.last_row.size()}); })
       .def("shared", [](const Plan &p) { return vector_of<int32_t>(p.shared, {p.shared.size()}); })
       .def("out_index", [](const Plan &p) {
-        return vector_of<int32_t>(p.out_index, {size_t(p.batch), size_t(p.steps)});
+        return vector_of<int32_t>(p.out_index(), {size_t(p.batch), size_t(p.steps)});
       });
   m.def("rules", [] {
     nb::list all;

@@ -46,7 +46,6 @@ Plan make_plan(const int32_t *index, const uint8_t *mask, const int32_t *lead, i
   const int P = plan.prefix, first_initial = 1 + P + plan.own;
   plan.value.resize(size_t(P) + plan.own);
   plan.previous.resize(size_t(P) + plan.own);
-  plan.out_index.resize(size_t(batch) * steps);
   plan.start.resize(batch), plan.final_row.resize(batch), plan.last_row.resize(batch);
   const auto time = [&](int s) { return reverse ? steps - 1 - s : s; };
   for (int s = 0; s < P; s++) {
@@ -57,8 +56,6 @@ Plan make_plan(const int32_t *index, const uint8_t *mask, const int32_t *lead, i
     const int b = plan.order[q], shared = plan.shared[b];
     const int32_t *row = index + size_t(b) * steps;
     const uint8_t *keep = mask ? mask + size_t(b) * steps : nullptr;
-    int32_t *seen = plan.out_index.data() + size_t(b) * steps;
-    for (int s = 0; s < shared; s++) seen[s] = 1 + s;
     const int begin = shared > 0 ? shared : first_initial + (row_states ? b : 0);
     plan.start[q] = begin;
     int position = P + plan.offset[q], state = begin, visible = shared;  // visible: output row, 0 = blank
@@ -69,13 +66,32 @@ Plan make_plan(const int32_t *index, const uint8_t *mask, const int32_t *lead, i
         plan.previous[position] = state;
         state = visible = ++position;
       }
-      seen[s] = visible;
     }
     plan.final_row[b] = state;
     plan.last_row[b] = visible;
   }
-  sort_by_value(plan.value.data(), plan.value.size(), values, plan.bucket, plan.by_value);
+  if (mask) plan.mask.assign(mask, mask + size_t(batch) * steps);
   return plan;
+}
+
+void Plan::sort_positions() {
+  if (bucket.empty()) sort_by_value(value.data(), value.size(), values, bucket, by_value);
+}
+
+std::vector<int32_t> Plan::out_index() const {
+  std::vector<int32_t> seen(size_t(batch) * steps);
+  for (int q = 0; q < batch; q++) {
+    const size_t row = size_t(order[q]) * steps;
+    int position = prefix + offset[q], visible = 0;
+    for (int s = 0; s < steps; s++) {
+      if (s < shared[order[q]])
+        visible = 1 + s;
+      else if (mask.empty() || mask[row + (reverse ? steps - 1 - s : s)])
+        visible = ++position;
+      seen[row + s] = visible;
+    }
+  }
+  return seen;
 }
 
 }  // namespace unrolled

@@ -11,8 +11,13 @@ struct Plan {
   int batch = 0, steps = 0, values = 0, prefix = 0, own = 0, initial = 0;
   bool reverse = false;
   std::vector<int32_t> order, offset, start, value, previous, final_row, last_row, bucket, by_value;
-  std::vector<int32_t> shared;     // (B,) steps of each row that the shared prefix runs
-  std::vector<int32_t> out_index;  // (B, T) in running order: row of the outputs that is seen there
+  std::vector<int32_t> shared;  // (B,) steps of each row that the shared prefix runs
+  std::vector<uint8_t> mask;    // (B, T), or empty
+
+  // (B, T) in running order: the row of the outputs that is seen at each step, 0 = blank.
+  std::vector<int32_t> out_index() const;
+  // Fills bucket and by_value, which only backward reads.
+  void sort_positions();
 
   PlanView view() const {
     return {batch, steps, values, prefix, own, initial, order.data(), offset.data(), start.data(), value.data(),
