@@ -6,7 +6,6 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
-#include <map>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -85,9 +84,18 @@ std::atomic<int> wanted{1};
 Pool *pool = nullptr;
 
 struct BufferPool {
+  struct Entry {
+    size_t bytes;
+    void *base;
+  };
   std::mutex mutex;
-  std::multimap<size_t, void *> free;
+  std::vector<Entry> free;  // oldest first
   size_t free_bytes = 0;
+
+  void remove(size_t i) {
+    free_bytes -= free[i].bytes;
+    free.erase(free.begin() + i);
+  }
 };
 BufferPool *buffers = nullptr;
 constexpr size_t header = 64, huge_page = size_t(1) << 21;
@@ -140,11 +148,15 @@ void *take_buffer(size_t bytes) {
   bytes = (bytes + step - 1) / step * step;
   {
     std::lock_guard<std::mutex> lock(buffers->mutex);
-    auto found = buffers->free.lower_bound(bytes);
-    if (found != buffers->free.end() && found->first <= bytes + bytes / 2 + 65536) {
-      char *base = static_cast<char *>(found->second);
-      buffers->free_bytes -= found->first;
-      buffers->free.erase(found);
+    const auto &free = buffers->free;
+    size_t best = free.size();
+    for (size_t i = free.size(); i-- > 0;)
+      if (free[i].bytes >= bytes && free[i].bytes <= bytes + bytes / 2 + 65536 &&
+          (best == free.size() || free[i].bytes < free[best].bytes))
+        best = i;
+    if (best < free.size()) {
+      char *base = static_cast<char *>(free[best].base);
+      buffers->remove(best);
       return base + header;
     }
   }
@@ -165,20 +177,17 @@ void give_buffer(void *buffer) {
   char *base = static_cast<char *>(buffer) - header;
   const size_t bytes = *reinterpret_cast<size_t *>(base);
   std::lock_guard<std::mutex> lock(buffers->mutex);
-  // Sizes of ragged batches vary: when too much is kept, drop the smallest first, they are the cheapest to get again.
   while (!buffers->free.empty() && buffers->free_bytes + bytes > keep_bytes) {
-    auto smallest = buffers->free.begin();
-    buffers->free_bytes -= smallest->first;
-    std::free(smallest->second);
-    buffers->free.erase(smallest);
+    std::free(buffers->free.front().base);
+    buffers->remove(0);
   }
-  buffers->free.emplace(bytes, base);
+  buffers->free.push_back({bytes, base});
   buffers->free_bytes += bytes;
 }
 
 void drop_buffers() {
   std::lock_guard<std::mutex> lock(buffers->mutex);
-  for (auto &entry : buffers->free) std::free(entry.second);
+  for (const auto &entry : buffers->free) std::free(entry.base);
   buffers->free.clear();
   buffers->free_bytes = 0;
 }
