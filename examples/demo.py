@@ -51,9 +51,8 @@ def main(epochs: int = 8, out: Path = Path("demo_out"), seed: int = 1, limit: in
     model.compile(optimizer="rmsprop", loss="binary_crossentropy", metrics=["acc"])
     model.summary(print_fn=console.print)
     console.print(
-        f"The {WORDS:,} commonest words, the last {STEPS} of each review, batches of {BATCH}, "
-        f"{get_num_threads()} threads.\n"
-        f"{VALIDATION:.0%} of the training reviews choose the best of {epochs} epochs.\n"
+        f"The {WORDS:,} commonest words, the last {STEPS} of each review, batches of {BATCH};\n"
+        f"{get_num_threads()} threads. {VALIDATION:.0%} of the training reviews choose the best of {epochs} epochs.\n"
     )
     best = EarlyStopping("val_loss", patience=epochs, restore_best_weights=True)
     start = time.perf_counter()
