@@ -104,6 +104,17 @@ def combination_cases() -> list[Case]:
             mask="any",
             **words,
         ),
+        Case("ids lstm states", (embedding(), cell("lstm", **EVERYTHING)), mask="leading", initial_state=True, **words),
+        Case("ids both states", (embedding(), both(cell("gru", 5))), mask="leading", initial_state=True, **words),
+        *[
+            Case(
+                f"{name} last of whole rows masked",
+                (cell(name, 7, return_state=True),),
+                mask="whole rows",
+                initial_state=True,
+            )
+            for name in CELLS
+        ],
     ]
 
 
