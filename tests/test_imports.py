@@ -68,7 +68,7 @@ def test_the_rule_sees_an_upward_import(tmp_path: Path) -> None:
 
 
 def seconds(statement: str) -> float:
-    """Least processor time of a few fresh interpreters; NumPy and its random part, which it loads late, do not count."""
+    """Least processor time of fresh interpreters; NumPy and its random part, which it loads late, do not count."""
     clock = "time.process_time()"
     program = f"import time, numpy.random\nstart = {clock}\n{statement}\nprint({clock} - start)"
     runs = [
