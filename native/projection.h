@@ -52,7 +52,7 @@ template <template <class> class Cell, class T> struct Projection {
     unrolled::parallel_for(tasks, [&](int task) {
       const int first = task == 0 ? 0 : first_value(int64_t(task) * share);
       const int last = task == tasks - 1 ? values : first_value(int64_t(task + 1) * share);
-      constexpr int together = 8;
+      constexpr int together = 8, ahead = 6;
       for (int v = first; v < last; v++) {
         T *to = sums + size_t(v) * N;
         const int begin = bucket[v], end = bucket[v + 1];
@@ -66,6 +66,7 @@ template <template <class> class Cell, class T> struct Projection {
           }
           for (int p = begin; p < end; p++) {
             const T *d = args.stash + size_t(by_value[p]) * slots * Hp;
+            if (j == 0 && p + ahead < positions) prefetch<false>(args.stash + size_t(by_value[p + ahead]) * slots * Hp, slots * Hp);
             for (int m = 0; m < together; m++) sum[m] += load<T>(d + from[m]);
           }
           for (int m = 0; m < some; m++) store<T>(to + (j + m) * W, sum[m]);

@@ -35,13 +35,6 @@ static inline Run own_run(const PlanView &plan, int q) {
 }
 static inline Run prefix_run(const PlanView &plan) { return {0, plan.prefix, 1 + plan.prefix + plan.own}; }
 
-// Rows of a large table are far apart and read backwards: no processor guesses that by itself.
-template <bool write, class T> static inline void prefetch(const T *row, size_t n) {
-  const char *p = (const char *)row;
-  const size_t bytes = n * sizeof(T) < 1024 ? n * sizeof(T) : 1024;
-  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(p + at, write);
-}
-
 template <template <class> class Cell, class T> struct Recurrence {
   static constexpr int G = Cell<T>::gates, slots = Cell<T>::slots, W = width<T>;
 
@@ -162,22 +155,23 @@ template <template <class> class Cell, class T> struct Recurrence {
 
   // ---- backward ----
 
-  // Adds the products that give d_recurrent_kernel (and the recurrent bias, as one more row) over a run's positions.
-  // d: packed, for each map (H+1 rows, its columns).
-  static void add_products(const BackwardArgs<T> &args, const Weights<T> &w, int position, int length, T *d,
-                           int first_column, int last_column) {
+  // Adds the products that give d_recurrent_kernel (and the recurrent bias, as one more row) over `count` positions, for
+  // columns [first_column, last_column) of each map. d: packed, for each map (H+1 rows, its columns).
+  template <class F>
+  static void add_products(const BackwardArgs<T> &args, const Weights<T> &w, int count, const F &position, T *d,
+                           int first_column = 0, int last_column = INT32_MAX) {
     constexpr int chunk = 256;
     const T *a[chunk], *b[chunk];
     RecurrentMap maps[2];
-    const int count = Cell<T>::maps(w.Hp, maps);
-    for (int m = 0; m < count; m++) {
+    const int map_count = Cell<T>::maps(w.Hp, maps);
+    for (int m = 0; m < map_count; m++) {
       const RecurrentMap &map = maps[m];
       const int from = first_column < map.columns ? first_column : map.columns;
       const int to = last_column < map.columns ? last_column : map.columns;
-      for (int k = 0; k < length; k += chunk) {
-        const int some = length - k < chunk ? length - k : chunk;
+      for (int k = 0; k < count; k += chunk) {
+        const int some = count - k < chunk ? count - k : chunk;
         for (int j = 0; j < some; j++) {
-          const size_t i = position + k + j;
+          const size_t i = position(k + j);
           const T *row = args.stash + i * slots * w.Hp;
           a[j] = map.stash_a < 0 ? args.h + size_t(args.plan.previous[i]) * w.Hp : row + map.stash_a;
           b[j] = row + map.b + from;
@@ -222,9 +216,17 @@ template <template <class> class Cell, class T> struct Recurrence {
     T *dh_start, *dc_start;  // (B, Hp) by place in the order: gradients of the states that rows start from
     T *dh_prefix, *dc_prefix;  // (P+1, Hp): what is handed to the shared trajectory, by state row
 
-    void run(int n, const Run *runs, T *const *dh, T *const *dc, bool prefix) const {
+    // products: where the products over these steps are added while what they read is still near, or null.
+    void run(int n, const Run *runs, T *const *dh, T *const *dc, bool prefix, T *products) const {
       const PlanView &plan = args.plan;
       const int Hp = w.Hp;
+      constexpr int together = 96;
+      int32_t done[together + most_block] = {};  // positions whose products are not added yet
+      int waiting = 0;
+      const auto add_waiting = [&] {
+        if (products) add_products(args, w, waiting, [&](int j) { return done[j]; }, products);
+        waiting = 0;
+      };
       T *stash[most_block], *scratch[most_block];
       const T *h_prev[most_block], *c_prev[most_block], *h[most_block], *c[most_block];
       Scratch<T> room(size_t(n) * Hp);
@@ -235,6 +237,7 @@ template <template <class> class Cell, class T> struct Recurrence {
         for (int r = 0; r < active; r++) {
           const size_t i = runs[r].position + s;
           const size_t before = plan.previous[i];
+          done[waiting + r] = int32_t(i);
           stash[r] = args.stash + i * slots * Hp;
           h[r] = args.h + (i + 1) * Hp, h_prev[r] = args.h + before * Hp;
           c[r] = c_prev[r] = nullptr;
@@ -255,10 +258,13 @@ template <template <class> class Cell, class T> struct Recurrence {
             }
         }
         Cell<T>::backward(w, {active, stash, h_prev, c_prev, h, c, dh, dc, scratch});
+        waiting += active;
+        if (waiting >= together) add_waiting();
       }
+      add_waiting();
     }
 
-    void block(int first, int last) const {
+    void block(int first, int last, T *products) const {
       const PlanView &plan = args.plan;
       Run runs[most_block];
       T *dh[most_block], *dc[most_block];
@@ -274,7 +280,7 @@ template <template <class> class Cell, class T> struct Recurrence {
         if (args.d_last && plan.last_row[b])
           for (int u = 0; u < H; u++) dh[r][u] += args.d_last[b * H + u];
       }
-      run(last - first, runs, dh, dc, false);
+      run(last - first, runs, dh, dc, false, products);
     }
   };
 
@@ -288,8 +294,10 @@ template <template <class> class Cell, class T> struct Recurrence {
     Scratch<T> starts(size_t(plan.batch) * Hp * 2), joined(2 * prefix_size), partial(by_block ? (blocks + 1) * size : size);
     const Backward pass{args, w, starts, starts + size_t(plan.batch) * Hp, joined, joined + prefix_size};
 
+    memset(partial, 0, sizeof(T) * size * (by_block ? blocks + 1 : 1));
     unrolled::parallel_for(blocks, [&](int block) {
-      pass.block(share(plan.batch, block, blocks), share(plan.batch, block + 1, blocks));
+      T *products = by_block ? partial + (block + 1) * size : nullptr;
+      pass.block(share(plan.batch, block, blocks), share(plan.batch, block + 1, blocks), products);
     });
 
     // Each row hands the gradient of its starting state to the trajectory that it left, in the order of rows.
@@ -313,38 +321,22 @@ template <template <class> class Cell, class T> struct Recurrence {
         for (int u = 0; u < Hp; u++) pass.dc_prefix[size_t(row) * Hp + u] += dc[u];
       }
     }
-    const auto prefix = [&] {
-      if (plan.prefix == 0) return;
+    if (plan.prefix > 0) {
       const Run run = prefix_run(plan);
       Scratch<T> carried(size_t(2) * Hp);
       memset(carried, 0, sizeof(T) * 2 * Hp);
       T *dh[1] = {carried}, *dc[1] = {carried + Hp};
-      pass.run(1, &run, dh, dc, true);
+      pass.run(1, &run, dh, dc, true, by_block ? partial.p : nullptr);
       to_initial(0, dh[0], dc[0]);
-    };
+    }
     if (by_block) {
-      // The prefix runs back while other threads multiply for the blocks.
-      unrolled::parallel_for(blocks + 1, [&](int task) {
-        T *d = partial + task * size;
-        memset(d, 0, size * sizeof(T));
-        if (task == 0) {
-          prefix();
-          return add_products(args, w, 0, plan.prefix, d, 0, G * Hp);
-        }
-        for (int q = share(plan.batch, task - 1, blocks); q < share(plan.batch, task, blocks); q++) {
-          const Run run = own_run(plan, q);
-          add_products(args, w, run.position, run.length, d, 0, G * Hp);
-        }
-      });
       for (int block = 1; block <= blocks; block++)
         for (size_t j = 0; j < size; j++) partial[j] += partial[block * size + j];
     } else {
       // Large layers: all positions at once, cut by columns.
-      prefix();
-      memset(partial, 0, size * sizeof(T));
       constexpr int panel = panel_columns * W;
       unrolled::parallel_for((G * Hp + panel - 1) / panel, [&](int j) {
-        add_products(args, w, 0, plan.prefix + plan.own, partial, j * panel, (j + 1) * panel);
+        add_products(args, w, plan.prefix + plan.own, [](int i) { return i; }, partial, j * panel, (j + 1) * panel);
       });
     }
     unpack_products(args, Hp, partial);

@@ -49,6 +49,13 @@ template <class T> static inline void store(T *p, Vec<T> v) { *(typename Lanes<T
 // x in every lane. Written as x - 0, which is x for every x; 0 + x is not, for -0, and would cost an addition.
 template <class T> static inline Vec<T> all(T x) { return x - Vec<T>{}; }
 
+// Asks for a row of n entries. Rows of a large table are read far apart or backwards, which no processor guesses by itself.
+template <bool write, class T> static inline void prefetch(const T *row, size_t n) {
+  const char *p = (const char *)row;
+  const size_t bytes = n * sizeof(T) < 1024 ? n * sizeof(T) : 1024;
+  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(p + at, write);
+}
+
 // Smaller and larger of a bound and x; a NaN in x stays NaN.
 template <class T> static inline Vec<T> at_most(Vec<T> x, T bound) { return all(bound) < x ? all(bound) : x; }
 template <class T> static inline Vec<T> at_least(Vec<T> x, T bound) { return all(bound) > x ? all(bound) : x; }
