@@ -163,21 +163,37 @@ def reviews(work: Workload) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load_reviews(vocabulary: int) -> tuple[list[list[int]], np.ndarray]:
-    """25,000 real reviews as ids and their labels: IMDB's own arrays, or the demo extra's reviews."""
+    """25,000 real reviews as ids, and their labels: IMDB's own arrays, or the bench extra's reviews, repeated to fill."""
     from unrolled.datasets import imdb
+    from unrolled.datasets import reviews as extra
 
     folder = data_folder()
     if folder is not None:
         (rows, labels), _ = imdb.load_data(path=str(folder / "imdb" / "imdb.npz"), num_words=vocabulary)
         return list(rows), np.asarray(labels)
-    raise SystemExit("no IMDB arrays: set UNROLLED_TEST_DATA to the folder that holds imdb/imdb.npz")
+    (train, train_labels), (rest, rest_labels) = extra.load_data(num_words=vocabulary)
+    rows, labels = [*train, *rest], np.concatenate([train_labels, rest_labels])
+    order = np.arange(25_000) % len(rows)
+    return [rows[i] for i in order], labels[order]
+
+
+def short_reviews(work: Workload) -> tuple[np.ndarray, np.ndarray]:
+    """In place of the tweets: first words of reviews, as short and as padded as tweets are (11 words in the mean)."""
+    rows, labels = load_reviews(work.vocabulary)
+    count = work.batches * work.B
+    lengths = np.random.default_rng(5).integers(1, 22, count)
+    x = np.zeros((count, work.T), np.int32)
+    for i, length in enumerate(lengths):
+        words = rows[i][:length]
+        x[i, : len(words)] = words
+    return x, np.eye(2)[labels[:count].astype(int)]
 
 
 def tweets(work: Workload) -> tuple[np.ndarray, np.ndarray]:
     """The airline tweets as the cookbook prepares them: ids by falling count, padded behind."""
     folder = data_folder()
     if folder is None:
-        raise SystemExit("no tweets: set UNROLLED_TEST_DATA to the folder that holds airline/airline_sentiment.csv")
+        return short_reviews(work)
     stop = set((folder / "stopwords" / "english.txt").read_text().split())
     with (folder / "airline" / "airline_sentiment.csv").open(encoding="utf-8", newline="") as file:
         records = list(csv.DictReader(file))
