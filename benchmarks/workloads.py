@@ -163,7 +163,7 @@ def reviews(work: Workload) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load_reviews(vocabulary: int) -> tuple[list[list[int]], np.ndarray]:
-    """25,000 real reviews as ids, and their labels: IMDB's own arrays, or the bench extra's reviews, repeated to fill."""
+    """25,000 real reviews as ids, and labels: IMDB's own arrays, or the bench extra's reviews, repeated to fill."""
     from unrolled.datasets import imdb
     from unrolled.datasets import reviews as extra
 
