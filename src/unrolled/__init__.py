@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from unrolled import preprocessing as preprocessing
     from unrolled import random as random
     from unrolled import reference as reference
+    from unrolled import text as text
     from unrolled import utils as utils
     from unrolled.engine import get_num_threads as get_num_threads
     from unrolled.engine import set_num_threads as set_num_threads
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 # Modules and names are imported when first asked for, so that `import unrolled` costs next to nothing.
 _MODULES = (
     "activations", "backend", "callbacks", "datasets", "from_scratch", "initializers", "layers", "losses", "metrics",
-    "models", "optimizers", "plotting", "preprocessing", "random", "reference", "utils",
+    "models", "optimizers", "plotting", "preprocessing", "random", "reference", "text", "utils",
 )  # fmt: skip
 _NAMES = {
     "Input": "layers",
