@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <optional>
 #include <string>
 
@@ -141,14 +142,20 @@ template <class T> struct New {
   T *data = nullptr;
   size_t rows, columns;
   New(size_t rows, size_t columns) : rows(rows), columns(columns) {
-    data = static_cast<T *>(take_buffer((rows * columns + 64) * sizeof(T)));
+    size_t count = 0;
+    if (__builtin_mul_overflow(rows, columns, &count) || count > PTRDIFF_MAX) throw std::bad_alloc();
+    data = static_cast<T *>(take_buffer(count + 64, sizeof(T)));
   }
+  New(const New &) = delete;
+  ~New() { give_buffer(data); }  // null once given to Python
   // The array as Python sees it: the first `shown` columns of every row.
   Out<T> give(size_t shown_rows, size_t shown) {
     nb::capsule owner(data, [](void *p) noexcept { give_buffer(p); });
+    T *given = data;
+    data = nullptr;
     const size_t shape[2] = {shown_rows, shown};
     const int64_t strides[2] = {int64_t(columns), 1};
-    return Out<T>(data, 2, shape, owner, strides);
+    return Out<T>(given, 2, shape, owner, strides);
   }
   Out<T> give() { return give(rows, columns); }
 };
@@ -164,6 +171,22 @@ template <class T> void check_shape(const Maybe<T> &array, size_t rows, size_t c
   if (array) require(array->ndim() == 2 && array->shape(0) == rows && array->shape(1) == columns, what);
 }
 
+// Kernels count in int: what they count stays this far below 2^31, so that rounding up to vectors and chunks fits too.
+constexpr size_t most = (size_t(1) << 31) - (1 << 16);
+
+// Rows may stand apart, or be one row repeated (stride 0), but their entries follow each other and rows go forward.
+template <class T> bool rows_contiguous(const Matrix<T> &array) {
+  return (array.stride(1) == 1 || array.shape(1) <= 1) && (array.stride(0) >= 0 || array.shape(0) <= 1) &&
+         array.shape(0) < most && array.shape(1) < most;
+}
+
+// A layer's H from its recurrent kernel.
+template <class T> int units_of(const Packed<T> &recurrent_kernel, const CellInfo &info) {
+  require(recurrent_kernel.ndim() == 2 && recurrent_kernel.shape(0) > 0 && recurrent_kernel.shape(0) < most / 64 &&
+          recurrent_kernel.shape(1) == recurrent_kernel.shape(0) * info.gates, "recurrent_kernel (H, G*H)");
+  return int(recurrent_kernel.shape(0));
+}
+
 int padded(int H, int lanes) { return (H + lanes - 1) / lanes * lanes; }
 
 // ---- functions ----
@@ -172,7 +195,9 @@ Plan plan_of(Ids index, std::optional<nb::ndarray<const bool, nb::c_contig, nb::
              bool reverse, bool row_states) {
   require(index.ndim() == 2 && lead.ndim() == 1 && lead.shape(0) == index.shape(0), "index (B, T), lead (B,)");
   if (mask) require(mask->ndim() == 2 && mask->shape(0) == index.shape(0) && mask->shape(1) == index.shape(1), "mask (B, T)");
-  require(index.size() < (size_t(1) << 31) - 1, "a batch has at most 2^31 - 2 steps");
+  require(index.shape(0) < most && index.shape(1) < most && index.size() + index.shape(0) < most,
+          "a batch has fewer than 2^31 - 2^16 steps");
+  require(values >= 0 && size_t(values) < most, "values: 0 to 2^31 - 2^16");
   if (!all_below(index.data(), index.size(), values)) throw nb::index_error("index outside the table");
   const uint8_t *m = mask ? reinterpret_cast<const uint8_t *>(mask->data()) : nullptr;
   nb::gil_scoped_release release;
@@ -182,12 +207,16 @@ Plan plan_of(Ids index, std::optional<nb::ndarray<const bool, nb::c_contig, nb::
 template <class T>
 Out<T> project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel, Maybe<T> bias) {
   const CellInfo &info = cell_info(cell);
+  require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
+  require(units > 0 && size_t(units) < most / 64, "units: 1 to 2^25");
   const int D = int(table.shape(1)), G = info.gates, H = units;
-  require(units > 0 && kernel.ndim() == 2 && int(kernel.shape(0)) == D && int(kernel.shape(1)) == G * H, "kernel (D, G*H)");
-  require(table.stride(1) == 1 || table.shape(1) == 1, "rows of table must be contiguous");
-  if (bias) require(int(bias->size()) == G * H, "bias (G*H,)");
-  const int n = rows ? int(rows->size()) : int(table.shape(0));
-  if (rows && !all_below(rows->data(), n, table.shape(0))) throw nb::index_error("rows outside the table");
+  require(kernel.ndim() == 2 && kernel.shape(0) == table.shape(1) && kernel.shape(1) == size_t(G) * H, "kernel (D, G*H)");
+  if (bias) require(bias->size() == size_t(G) * H, "bias (G*H,)");
+  if (rows) {
+    require(rows->size() < most, "rows (n,)");
+    if (!all_below(rows->data(), rows->size(), table.shape(0))) throw nb::index_error("rows outside the table");
+  }
+  const int n = int(rows ? rows->size() : table.shape(0));
   New<T> z(n, size_t(G) * padded(H, kernels<T>().lanes));
   {
     nb::gil_scoped_release release;
@@ -202,11 +231,11 @@ nb::tuple forward(int cell, int activation, int recurrent_activation, const Plan
                   Packed<T> recurrent_kernel, Maybe<T> recurrent_bias, Maybe<T> h0, Maybe<T> c0, bool keep,
                   bool sequences) {
   const CellInfo &info = cell_info(cell);
-  require(recurrent_kernel.ndim() == 2 && recurrent_kernel.shape(1) == recurrent_kernel.shape(0) * info.gates,
-          "recurrent_kernel (H, G*H)");
-  const int H = int(recurrent_kernel.shape(0)), Hp = padded(H, kernels<T>().lanes);
-  require(z.ndim() == 2 && int(z.shape(0)) == plan.values && int(z.shape(1)) == info.gates * Hp, "z (n, G*Hp)");
-  if (recurrent_bias) require(info.biases == 2 && int(recurrent_bias->size()) == info.gates * H, "recurrent_bias (G*H,)");
+  const Activation a = activation_of(activation), ra = activation_of(recurrent_activation);
+  const int H = units_of(recurrent_kernel, info), Hp = padded(H, kernels<T>().lanes);
+  require(z.ndim() == 2 && z.shape(0) == size_t(plan.values) && z.shape(1) == size_t(info.gates) * Hp, "z (n, G*Hp)");
+  if (recurrent_bias)
+    require(info.biases == 2 && recurrent_bias->size() == size_t(info.gates) * H, "recurrent_bias (G*H,)");
   check_shape<T>(h0, plan.initial, H, "h0 (S, H)");
   check_shape<T>(c0, plan.initial, H, "c0 (S, H)");
   const bool has_c = info.states == 2, keep_h = keep || sequences;
@@ -216,8 +245,7 @@ nb::tuple forward(int cell, int activation, int recurrent_activation, const Plan
   New<T> last(plan.batch, H), final_h(plan.batch, H), final_c(has_c ? plan.batch : 0, H);
   {
     nb::gil_scoped_release release;
-    kernels<T>().forward({CellKind(cell), activation_of(activation), activation_of(recurrent_activation), H, plan.view(),
-                          z.data(), recurrent_kernel.data(), data_or_null(recurrent_bias), data_or_null(h0),
+    kernels<T>().forward({CellKind(cell), a, ra, H, plan.view(), z.data(), recurrent_kernel.data(), data_or_null(recurrent_bias), data_or_null(h0),
                           data_or_null(c0), h.data, has_c ? c.data : nullptr, keep ? stash.data : nullptr, keep_h, keep,
                           final_h.data, has_c ? final_c.data : nullptr, last.data});
   }
@@ -229,15 +257,17 @@ nb::tuple backward(int cell, int activation, int recurrent_activation, const Pla
                    Packed<T> h, Packed<T> c, nb::ndarray<T, nb::c_contig, nb::device::cpu> stash,
                    std::optional<Matrix<T>> d_outputs, Maybe<T> d_last, Maybe<T> d_final_h, Maybe<T> d_final_c) {
   const CellInfo &info = cell_info(cell);
-  const int H = int(recurrent_kernel.shape(0)), Hp = padded(H, kernels<T>().lanes), G = info.gates;
+  const Activation a = activation_of(activation), ra = activation_of(recurrent_activation);
+  const int H = units_of(recurrent_kernel, info), Hp = padded(H, kernels<T>().lanes), G = info.gates;
   const bool has_c = info.states == 2;
   const size_t positions = size_t(plan.prefix) + plan.own, rows = 1 + positions + plan.initial;
-  require(h.ndim() == 2 && h.shape(0) == rows && int(h.shape(1)) == Hp, "h (state rows, Hp)");
-  if (has_c) require(c.ndim() == 2 && c.shape(0) == rows && int(c.shape(1)) == Hp, "c (state rows, Hp)");
-  require(stash.ndim() == 2 && stash.shape(0) == positions && int(stash.shape(1)) == info.slots * Hp, "stash");
+  require(h.ndim() == 2 && h.shape(0) == rows && h.shape(1) == size_t(Hp), "h (state rows, Hp)");
+  if (has_c) require(c.ndim() == 2 && c.shape(0) == rows && c.shape(1) == size_t(Hp), "c (state rows, Hp)");
+  require(stash.ndim() == 2 && stash.shape(0) == positions && stash.shape(1) == size_t(info.slots) * Hp,
+          "stash (P+N, slots*Hp)");
   if (d_outputs)
-    require(d_outputs->shape(0) >= 1 + positions && int(d_outputs->shape(1)) == H &&
-            (d_outputs->stride(1) == 1 || H == 1), "d_outputs (1+P+N, H)");
+    require(d_outputs->shape(0) >= 1 + positions && d_outputs->shape(1) == size_t(H) && rows_contiguous(*d_outputs),
+            "d_outputs (1+P+N, H), rows contiguous");
   check_shape<T>(d_last, plan.batch, H, "d_last (B, H)");
   check_shape<T>(d_final_h, plan.batch, H, "d_final_h (B, H)");
   check_shape<T>(d_final_c, plan.batch, H, "d_final_c (B, H)");
@@ -245,8 +275,7 @@ nb::tuple backward(int cell, int activation, int recurrent_activation, const Pla
   New<T> d_h0(plan.initial, H), d_c0(has_c ? plan.initial : 0, H);
   {
     nb::gil_scoped_release release;
-    kernels<T>().backward({CellKind(cell), activation_of(activation), activation_of(recurrent_activation), H, plan.view(),
-                           recurrent_kernel.data(), h.data(), has_c ? c.data() : nullptr, stash.data(),
+    kernels<T>().backward({CellKind(cell), a, ra, H, plan.view(), recurrent_kernel.data(), h.data(), has_c ? c.data() : nullptr, stash.data(),
                            d_outputs ? d_outputs->data() : nullptr, d_outputs ? size_t(d_outputs->stride(0)) : 0,
                            data_or_null(d_last), data_or_null(d_final_h), data_or_null(d_final_c), d_kernel.data,
                            info.biases == 2 ? d_bias.data : nullptr, d_h0.data, has_c ? d_c0.data : nullptr});
@@ -258,12 +287,15 @@ template <class T>
 nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel,
                            Packed<T> stash, bool want_kernel, bool want_bias, bool want_values) {
   const CellInfo &info = cell_info(cell);
-  const int D = int(kernel.shape(0)), G = info.gates, H = int(kernel.shape(1)) / G, lanes = kernels<T>().lanes;
+  require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
+  require(kernel.ndim() == 2 && kernel.shape(0) == table.shape(1) && kernel.shape(1) > 0 &&
+          kernel.shape(1) % info.gates == 0 && kernel.shape(1) / info.gates < most / 64, "kernel (D, G*H)");
+  const int D = int(kernel.shape(0)), G = info.gates, H = int(kernel.shape(1) / G), lanes = kernels<T>().lanes;
   const int n = plan.values, Dp = padded(D, lanes);
-  require(int(table.shape(1)) == D && (table.stride(1) == 1 || D == 1), "table (V, D)");
-  require(int(rows ? rows->size() : table.shape(0)) == n, "rows (n,)");
-  require(stash.ndim() == 2 && int(stash.shape(0)) == plan.prefix + plan.own &&
-          int(stash.shape(1)) == info.slots * padded(H, lanes), "stash");
+  require((rows ? rows->size() : table.shape(0)) == size_t(n), "rows (n,)");
+  if (rows && !all_below(rows->data(), rows->size(), table.shape(0))) throw nb::index_error("rows outside the table");
+  require(stash.ndim() == 2 && stash.shape(0) == size_t(plan.prefix) + plan.own &&
+          stash.shape(1) == size_t(info.slots) * padded(H, lanes), "stash (P+N, slots*Hp)");
   New<T> d_kernel(want_kernel ? D : 0, size_t(G) * H), d_bias(want_bias ? 1 : 0, size_t(G) * H);
   New<T> d_values(want_values ? n : 0, Dp);
   {
@@ -278,7 +310,7 @@ nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<
 }
 
 template <class T> Out<T> matmul(Matrix<T> a, Matrix<T> b, bool transpose_a, bool transpose_b) {
-  require((a.stride(1) == 1 || a.shape(1) == 1) && (b.stride(1) == 1 || b.shape(1) == 1), "rows must be contiguous");
+  require(rows_contiguous(a) && rows_contiguous(b), "rows must be contiguous");
   const size_t M = a.shape(transpose_a ? 1 : 0), K = a.shape(transpose_a ? 0 : 1);
   const size_t N = b.shape(transpose_b ? 0 : 1), K2 = b.shape(transpose_b ? 1 : 0);
   require(K == K2, "inner axes differ");
@@ -294,7 +326,8 @@ template <class T> Out<T> matmul(Matrix<T> a, Matrix<T> b, bool transpose_a, boo
 }
 
 template <class T> Out<T> collect(Ids index, Packed<T> d, int n) {
-  require(d.ndim() == 2 && d.shape(0) == index.size(), "index (m,), d (m, F)");
+  require(d.ndim() == 2 && d.shape(0) == index.size() && index.size() < most && d.shape(1) < most, "index (m,), d (m, F)");
+  require(n >= 0 && size_t(n) < most, "n: 0 to 2^31 - 2^16");
   if (!all_below(index.data(), index.size(), n)) throw nb::index_error("index outside the table");
   New<T> out(n, d.shape(1));
   {
@@ -310,6 +343,7 @@ template <class T> Out<T> collect(Ids index, Packed<T> d, int n) {
 // first and last in every row. An id outside [0, V) gives (None, its place).
 template <class I> nb::tuple distinct(nb::ndarray<const I, nb::ndim<2>, nb::c_contig, nb::device::cpu> ids, int V) {
   const size_t B = ids.shape(0), T = ids.shape(1);
+  require(V >= 0 && B < most && T < most && B * T < most, "ids (B, T), fewer than 2^31 - 2^16; vocabulary at least 0");
   std::vector<int32_t> slot(V, -1), rows, index(B * T), lead(B), trail(B);
   const I *id = ids.data();
   for (size_t i = 0; i < B * T; i++) {
@@ -363,7 +397,8 @@ void update(int rule, Changed<T> value, std::vector<Changed<T>> state, nb::ndarr
   std::vector<int32_t> slot;
   if (rows) {
     require(value.ndim() == 2 && gradient.ndim() == 2 && gradient.shape(0) == rows->size() &&
-            gradient.shape(1) == value.shape(1) && (gradient.stride(1) == 1 || value.shape(1) == 1), "gradient (n, D)");
+            gradient.shape(1) == value.shape(1) && (gradient.stride(1) == 1 || value.shape(1) <= 1) &&
+            (gradient.stride(0) >= 0 || gradient.shape(0) <= 1) && rows->size() < most, "gradient (n, D)");
     args.rows = value.shape(0), args.columns = value.shape(1), args.ld = size_t(gradient.stride(0));
     slot.assign(args.rows, -1);
     for (size_t i = 0; i < rows->size(); i++) {

@@ -1,6 +1,7 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <mutex>
 
 namespace unrolled {
 
@@ -24,7 +25,7 @@ Plan make_plan(const int32_t *index, const uint8_t *mask, const int32_t *lead, i
   int longest = 0;
   if (share)
     for (int b = 0; b < batch; b++) {
-      plan.shared[b] = std::min(lead[b], steps);
+      plan.shared[b] = std::clamp(lead[b], 0, steps);
       if (plan.shared[b] > plan.shared[longest]) longest = b;
     }
   plan.prefix = batch ? plan.shared[longest] : 0;
@@ -75,7 +76,12 @@ Plan make_plan(const int32_t *index, const uint8_t *mask, const int32_t *lead, i
 }
 
 void Plan::sort_positions() {
-  if (bucket.empty()) sort_by_value(value.data(), value.size(), values, bucket, by_value);
+  static std::mutex sorting;  // two Python threads may hold one plan
+  std::lock_guard<std::mutex> lock(sorting);
+  if (!bucket.empty()) return;
+  std::vector<int32_t> ends;  // the plan changes only once nothing can fail any more
+  sort_by_value(value.data(), value.size(), values, ends, by_value);
+  bucket.swap(ends);
 }
 
 std::vector<int32_t> Plan::out_index() const {

@@ -150,7 +150,7 @@ static void outer_product(const T *const *a, int M, const T *const *b, int N, in
 // A buffer from the process's pool; freed with the scope.
 template <class T> struct Scratch {
   T *p;
-  explicit Scratch(size_t n) : p(static_cast<T *>(unrolled::take_buffer((n + 1) * sizeof(T)))) {}
+  explicit Scratch(size_t n) : p(static_cast<T *>(unrolled::take_buffer(n + 1, sizeof(T)))) {}
   ~Scratch() { unrolled::give_buffer(p); }
   Scratch(const Scratch &) = delete;
   Scratch &operator=(const Scratch &) = delete;

@@ -43,7 +43,7 @@ template <template <class> class Cell, class T> struct Projection {
     const auto first_value = [&](int64_t position) {  // first value whose positions start at `position` or later
       int low = 0, high = values;
       while (low < high) {
-        const int middle = (low + high) / 2;
+        const int middle = low + (high - low) / 2;
         if (bucket[middle] < position) low = middle + 1; else high = middle;
       }
       return low;

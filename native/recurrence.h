@@ -117,6 +117,12 @@ template <template <class> class Cell, class T> struct Recurrence {
     }
   };
 
+  // Lets the rows that wait for the prefix go on, also when it ends early for want of memory.
+  struct Finished {
+    int &prefix_done, all;
+    ~Finished() { __atomic_store_n(&prefix_done, all, __ATOMIC_RELEASE); }
+  };
+
   static void forward(const ForwardArgs<T> &args) {
     const PlanView &plan = args.plan;
     const Packed packed(args.recurrent_kernel, args.recurrent_bias, args.H, args.activation,
@@ -139,6 +145,7 @@ template <template <class> class Cell, class T> struct Recurrence {
     unrolled::parallel_for(blocks + 1, [&](int task) {
       Run runs[most_block];
       if (task == 0) {
+        const Finished finished{prefix_done, plan.prefix};
         runs[0] = prefix_run(plan);
         return pass.run(1, runs, nullptr);
       }

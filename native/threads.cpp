@@ -5,9 +5,11 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <cstdlib>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -25,6 +27,7 @@ struct Pool {
   std::mutex mutex;
   std::condition_variable wake;
   std::vector<std::thread> workers;
+  int asked = 0;  // workers that should be there; the system may grant fewer
   std::atomic<unsigned> generation{0};
   std::atomic<int> next{0};
   // How many workers are at the tasks, or `closed`: nobody may join. A worker that wakes too late is not waited for.
@@ -33,7 +36,7 @@ struct Pool {
   int count = 0;
   void (*task)(void *, int) = nullptr;
   void *context = nullptr;
-  std::atomic<bool> stop{false};
+  std::atomic<bool> stop{false}, failed{false};
 
   bool enter() {
     int inside = gate.load(std::memory_order_acquire);
@@ -43,7 +46,11 @@ struct Pool {
   }
 
   void run_tasks() {
-    for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) task(context, i);
+    for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) try {
+        task(context, i);
+      } catch (const std::bad_alloc &) {  // may not leave a worker, nor the owner while workers are at its tasks
+        failed.store(true, std::memory_order_relaxed);
+      }
   }
 
   void work(unsigned seen) {
@@ -63,13 +70,17 @@ struct Pool {
   }
 
   void resize(int n) {
-    if (static_cast<int>(workers.size()) == n) return;
+    if (asked == n) return;
+    asked = n;
     signal(true);
     for (auto &worker : workers) worker.join();
     workers.clear();
     stop = false;
     const unsigned seen = generation.load();
-    for (int i = 0; i < n; i++) workers.emplace_back([this, seen] { work(seen); });
+    try {
+      for (int i = 0; i < n; i++) workers.emplace_back([this, seen] { work(seen); });
+    } catch (const std::system_error &) {  // no more threads to be had: those that started do the work
+    }
   }
 
   void signal(bool stopping) {
@@ -137,11 +148,14 @@ void parallel(int count, void (*task)(void *, int), void *context) {
     relax();
     if (spin > 20000) std::this_thread::yield();
   }
+  if (pool->failed.exchange(false)) throw std::bad_alloc();
 }
 
 void yield() { std::this_thread::yield(); }
 
-void *take_buffer(size_t bytes) {
+void *take_buffer(size_t count, size_t entry_bytes) {
+  size_t bytes = 0;
+  if (__builtin_mul_overflow(count, entry_bytes, &bytes) || bytes > PTRDIFF_MAX) throw std::bad_alloc();
   // Sizes of ragged batches vary a little: rounding up to eighths of a power of two lets buffers be used again.
   size_t step = 4096;
   while (step * 16 <= bytes) step *= 2;

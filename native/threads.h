@@ -6,7 +6,8 @@ namespace unrolled {
 
 // Runs task(context, i) for i in [0, count), each once, on the pool's threads and the caller's. The order in which
 // tasks start is 0, 1, 2 ...; results must not depend on which thread runs what. If another Python thread
-// is using the pool the caller runs its tasks alone. Tasks must not throw.
+// is using the pool the caller runs its tasks alone. A task may throw std::bad_alloc and nothing else: the other tasks
+// still run, then the caller throws it.
 void parallel(int count, void (*task)(void *context, int i), void *context);
 template <class F> void parallel_for(int count, const F &f) {
   parallel(count, [](void *context, int i) { (*static_cast<const F *>(context))(i); }, const_cast<F *>(&f));
@@ -17,9 +18,9 @@ void yield();  // for a task that waits for an earlier one (which then has start
 void set_threads(int n);  // n >= 1, the caller's thread included
 int get_threads();
 
-// 64-byte aligned memory, kept and reused so that a training step does not fault in fresh pages. Never null
-// (throws std::bad_alloc outside kernels; kernels call it before any parallel part).
-void *take_buffer(size_t bytes);
+// 64-byte aligned memory for count entries, kept and reused so that a training step does not fault in fresh pages.
+// Never null: throws std::bad_alloc, also for a product that no address can hold.
+void *take_buffer(size_t count, size_t entry_bytes);
 void give_buffer(void *buffer);
 void drop_buffers();
 
