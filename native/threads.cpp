@@ -46,11 +46,13 @@ struct Pool {
   }
 
   void run_tasks() {
-    for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) try {
+    for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
+      try {
         task(context, i);
       } catch (const std::bad_alloc &) {  // may not leave a worker, nor the owner while workers are at its tasks
         failed.store(true, std::memory_order_relaxed);
       }
+    }
   }
 
   void work(unsigned seen) {
@@ -102,6 +104,9 @@ struct BufferPool {
   std::mutex mutex;
   std::vector<Entry> free;  // oldest first
   size_t free_bytes = 0;
+  // Few enough to look through; with room for all, giving one back needs no memory.
+  static constexpr size_t most = 512;
+  BufferPool() { free.reserve(most); }
 
   void remove(size_t i) {
     free_bytes -= free[i].bytes;
@@ -191,7 +196,8 @@ void give_buffer(void *buffer) {
   char *base = static_cast<char *>(buffer) - header;
   const size_t bytes = *reinterpret_cast<size_t *>(base);
   std::lock_guard<std::mutex> lock(buffers->mutex);
-  while (!buffers->free.empty() && buffers->free_bytes + bytes > keep_bytes) {
+  while (!buffers->free.empty() &&
+         (buffers->free_bytes + bytes > keep_bytes || buffers->free.size() == BufferPool::most)) {
     std::free(buffers->free.front().base);
     buffers->remove(0);
   }

@@ -1,0 +1,283 @@
+"""The engine against random plans, arrays that do not fit, and machines without memory or threads."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cases import CELLS, assert_same, level, random_case, run_engine, run_reference, threads
+from unrolled import _native, engine
+
+LEVELS = _native.levels()
+WIDEST = 16  # float32 lanes of the widest level; every level's width divides it
+AROUND_LANES = st.builds(lambda blocks, off: max(1, blocks * WIDEST + off), st.integers(0, 3), st.integers(-2, 2))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    cell=st.sampled_from(CELLS),
+    on=st.sampled_from(LEVELS),
+    dtype=st.sampled_from(["float32", "float64"]),
+    units=AROUND_LANES,
+    features=AROUND_LANES,
+    batch=st.integers(1, 40),
+    steps=st.integers(1, 7),
+    count=st.integers(1, 3),
+    options=st.fixed_dictionaries(
+        {"masked": st.booleans(), "states": st.booleans(), "lead": st.booleans(), "go_backwards": st.booleans()}
+    ),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_random_shapes_and_plans_match_reference(cell, on, dtype, units, features, batch, steps, count, options, seed):
+    case = random_case(cell, (batch, steps, features, units), np.random.default_rng(seed), dtype=dtype, **options)
+    with level(on), threads(count):
+        assert_same(run_engine(case), run_reference(case), 1e-11 if dtype == "float64" else 2e-5)
+
+
+# ---- plans ----
+
+
+def plan_by_hand(index, mask, lead, reverse, row_states):
+    """(row-steps, value of each position, state row before it, output row of every step), from kernels.h's words."""
+    batch, steps = index.shape
+    shares = mask is None and not row_states and batch > 1
+    shared = np.clip(lead, 0, steps) if shares else np.zeros(batch, int)
+    prefix = int(shared.max(initial=0))
+    keep = np.ones((batch, steps), bool) if mask is None else mask
+    if reverse:
+        index, keep = index[:, ::-1], keep[:, ::-1]
+    runs = [[s for s in range(steps) if s >= shared[b] and keep[b, s]] for b in range(batch)]
+    order = sorted(range(batch), key=lambda b: -len(runs[b]))
+    first_initial = 1 + prefix + sum(map(len, runs))
+    value, previous = [], []
+    if prefix:
+        value = list(index[int(np.argmax(shared)), :prefix])
+        previous = [first_initial, *range(1, prefix)]
+    seen = np.zeros((batch, steps), int)
+    for b in order:
+        state = int(shared[b]) or first_initial + (b if row_states else 0)
+        shown = int(shared[b])
+        for s in range(steps):
+            if s < shared[b]:
+                seen[b, s] = 1 + s
+                continue
+            if keep[b, s]:
+                value.append(index[b, s])
+                previous.append(state)
+                state = shown = len(value)
+            seen[b, s] = shown
+    return len(value), value, previous, seen
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    batch=st.integers(0, 6),
+    steps=st.integers(0, 6),
+    masked=st.booleans(),
+    density=st.sampled_from([0.0, 0.3, 0.9, 1.0]),
+    reverse=st.booleans(),
+    row_states=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_random_plans_run_the_steps_that_are_meant(batch, steps, masked, density, reverse, row_states, seed):
+    rng = np.random.default_rng(seed)
+    index = rng.integers(0, 9, (batch, steps), dtype=np.int32)
+    mask = rng.random((batch, steps)) < density if masked else None
+    lead = rng.integers(-2, steps + 3, batch).astype(np.int32)  # beyond either end: held to it
+    plan = _native.plan(index, mask, lead, 9, reverse, row_states)
+    count, value, previous, seen = plan_by_hand(index, mask, lead, reverse, row_states)
+    assert plan.row_steps == count
+    np.testing.assert_array_equal(plan.value(), value)
+    np.testing.assert_array_equal(plan.previous(), previous)
+    np.testing.assert_array_equal(plan.out_index(), seen)
+    assert sorted(plan.order()) == list(range(batch))
+
+
+# ---- every native function, with arrays as they must be and in other shapes ----
+
+
+def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[str, object]]:
+    """Arguments that fit, by function: a batch of B=5, T=4 over n=7 of V=9 rows, D=3, H=5."""
+    kind = engine.CELLS[cell]
+    B, T, n, V, D, H, G = 5, 4, 7, 9, 3, 5, kind.gates
+
+    def array(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(dtype)
+
+    plan_arguments = {
+        "index": rng.integers(0, n, (B, T), dtype=np.int32), "mask": None, "lead": np.array([1, 0, 2, 0, 4], np.int32),
+        "values": n, "reverse": False, "row_states": False,
+    }  # fmt: skip
+    plan = _native.plan(**plan_arguments)
+    rows = rng.permutation(V)[:n].astype(np.int32)
+    project = {
+        "cell": kind.number, "units": H, "table": array(V, D), "rows": rows, "kernel": array(D, G * H),
+        "bias": array(G * H),
+    }  # fmt: skip
+    forward = {
+        "cell": kind.number, "activation": 0, "recurrent_activation": 1, "plan": plan, "z": _native.project(**project),
+        "recurrent_kernel": array(H, G * H), "recurrent_bias": array(G * H) if kind.biases == 2 else None,
+        "h0": array(1, H), "c0": array(1, H), "keep": True, "sequences": True,
+    }  # fmt: skip
+    h, c, stash = _native.forward(**forward)[:3]
+    backward = {
+        "cell": kind.number, "activation": 0, "recurrent_activation": 1, "plan": plan,
+        "recurrent_kernel": forward["recurrent_kernel"], "h": h, "c": c, "stash": stash,
+        "d_outputs": array(1 + plan.row_steps, H), "d_last": array(B, H), "d_final_h": array(B, H),
+        "d_final_c": array(B, H),
+    }  # fmt: skip
+    project_backward = {
+        "cell": kind.number, "plan": plan, "table": project["table"], "rows": rows, "kernel": project["kernel"],
+        "stash": stash.copy(), "want_kernel": True, "want_bias": True, "want_values": True,
+    }  # fmt: skip
+    value, gradient = array(V, D), array(n, D)
+    return {
+        "plan": plan_arguments,
+        "project": project,
+        "forward": forward,
+        "backward": backward,
+        "project_backward": project_backward,
+        "matmul": {"a": array(4, 6), "b": array(6, 5)},
+        "collect": {"index": rng.integers(0, n, 11, dtype=np.int32), "d": array(11, D), "n": n},
+        "update": {
+            "rule": 0, "value": value, "state": [], "gradient": gradient, "rows": rows, "rate": 0.1, "decay": 0.0,
+            "scale": 1.0, "constants": [],
+        },
+    }  # fmt: skip
+
+
+def spoiled(value: object) -> list[object]:
+    """What might come in an argument's place."""
+    numbers: list[object] = [-1, 0, 1, 2**20, 2**30, 2**31 - 1, 2**40, None, "text", float("nan"), [], np.zeros(3)]
+    if not isinstance(value, np.ndarray) or value.size == 0:
+        return numbers
+    far = np.full(value.shape, -1) if value.dtype.kind == "i" else np.full(value.shape, np.inf)
+    read_only = value.copy()
+    read_only.flags.writeable = False
+    unaligned = np.frombuffer(b"x" + value.tobytes(), value.dtype, offset=1).reshape(value.shape)
+    return [
+        value[:-1], value[1:], value[..., :-1], value[..., 1:], value[::-1], value[..., ::-1], value[::2], value[:0],
+        value[..., :0], value[None], value.T, value.reshape(-1), value.ravel()[:1].reshape(()),
+        np.concatenate([value, value]), np.broadcast_to(value[:1], value.shape), np.asfortranarray(value),
+        np.broadcast_to(value[..., :1], value.shape), np.broadcast_to(value[:1], (2**31 + 5, *value.shape[1:])),
+        value.astype(np.int64 if value.dtype.kind == "i" else np.float16), value.astype(value.dtype.newbyteorder()),
+        far.astype(value.dtype), np.full(value.shape, 2**31 - 1).astype(value.dtype), value * np.nan,
+        np.zeros((0, *value.shape[1:]), value.dtype), np.zeros((*value.shape[:-1], 0), value.dtype),
+        np.zeros((2**33, *value.shape[1:-1], 0), value.dtype), np.zeros((0, 2**33), value.dtype),
+        read_only, unaligned, *numbers,
+    ]  # fmt: skip
+
+
+CHANGED = {"stash", "value"}  # arguments that a function writes to
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning")
+def test_no_argument_crashes_the_interpreter(cell, dtype, rng):
+    """Every argument of every function in turn, many ways wrong: an answer or an exception, never a crash."""
+    answers = refusals = 0
+    for function, fit in fitting(cell, dtype, rng).items():
+        for argument, good in fit.items():
+            for bad in spoiled(good):
+                arguments = {name: copy.copy(value) if name in CHANGED else value for name, value in fit.items()}
+                arguments[argument] = bad
+                if isinstance(bad, int) and bad >= 2**20 and argument in {"values", "n", "units"}:
+                    continue  # right, and as large as they say
+                try:
+                    getattr(_native, function)(**arguments)
+                    answers += 1
+                except (ValueError, TypeError, IndexError, MemoryError):
+                    refusals += 1
+    assert answers > 100 and refusals > 500
+
+
+# ---- machines that have less than was hoped ----
+
+
+def run_limited(body: str) -> str:
+    """What a new process prints. There run() gives a pass and its gradients as a hash, limit(bytes) sets how much memory
+    it may still get."""
+    start = """
+import hashlib, resource
+from pathlib import Path
+import numpy as np
+from cases import random_case, run_engine, threads
+from unrolled import _native
+
+case = random_case("lstm", (70, 40, 30, 50), np.random.default_rng(1), dtype="float32", lead=True)
+
+def run():
+    _native.drop_buffers()
+    found = run_engine(case)
+    return hashlib.sha256(b"".join(np.ascontiguousarray(found[name]).tobytes() for name in sorted(found))).hexdigest()
+
+def limit(more):
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more, resource.RLIM_INFINITY))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", start + body],
+        cwd=Path(__file__).parent, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert ran.returncode == 0, f"exit code {ran.returncode}\n{ran.stderr}"
+    return ran.stdout
+
+
+limited = pytest.mark.skipif(
+    sys.platform != "linux" or "asan" in os.environ.get("LD_PRELOAD", ""),
+    reason="limits the memory of a process as Linux does; AddressSanitizer needs it without limits",
+)
+
+
+@limited
+def test_too_little_memory_is_a_memory_error_wherever_it_ends():
+    out = run_limited("""
+with threads(2):
+    expected, refused, passed = run(), 0, 0
+    for more in range(0, 8 << 20, 32 << 10):
+        limit(more)
+        try:
+            found = run()
+        except MemoryError:
+            refused += 1
+        else:
+            passed += 1
+            assert found == expected
+    limit(1 << 30)
+    assert run() == expected
+print(refused, passed)
+""")
+    refused, passed = map(int, out.split())
+    assert refused > 10
+    assert passed > 10
+
+
+@limited
+def test_fewer_threads_than_asked_give_the_same_bits():
+    out = run_limited("""
+with threads(1):
+    expected = run()
+limit(200 << 20)  # each thread wants a stack of 8 MB
+many, one = np.ones((500, 1), np.float32), np.ones((1, 1), np.float32)
+with threads(300):
+    _native.matmul(many, one)  # the workers start
+    limit(1 << 30)
+    assert run() == run() == expected
+started = len(list(Path("/proc/self/task").iterdir()))
+with threads(2):
+    assert run() == expected
+print(started, len(list(Path("/proc/self/task").iterdir())))
+""")
+    started, left = map(int, out.split())
+    assert 1 < started < 300
+    assert left == 2
