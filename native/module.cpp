@@ -180,6 +180,15 @@ template <class T> bool rows_contiguous(const Matrix<T> &array) {
          array.shape(0) < most && array.shape(1) < most;
 }
 
+// Of views into raw bytes numbers may straddle addresses; compiled loops count on theirs being aligned.
+template <class A> bool aligned(const A &array) {
+  return reinterpret_cast<uintptr_t>(array.data()) % sizeof(*array.data()) == 0;
+}
+template <class A> bool aligned(const std::optional<A> &array) { return !array || aligned(*array); }
+template <class... A> void require_aligned(const A &...arrays) {
+  require((aligned(arrays) && ...), "arrays must be aligned: copy them first");
+}
+
 // A layer's H from its recurrent kernel.
 template <class T> int units_of(const Packed<T> &recurrent_kernel, const CellInfo &info) {
   require(recurrent_kernel.ndim() == 2 && recurrent_kernel.shape(0) > 0 && recurrent_kernel.shape(0) < most / 64 &&
@@ -199,6 +208,7 @@ Plan plan_of(Ids index, std::optional<nb::ndarray<const bool, nb::c_contig, nb::
           "a batch has fewer than 2^31 - 2^16 steps");
   require(values >= 0 && size_t(values) < most, "values: 0 to 2^31 - 2^16");
   if (!all_below(index.data(), index.size(), values)) throw nb::index_error("index outside the table");
+  require_aligned(index, lead);
   const uint8_t *m = mask ? reinterpret_cast<const uint8_t *>(mask->data()) : nullptr;
   nb::gil_scoped_release release;
   return make_plan(index.data(), m, lead.data(), int(index.shape(0)), int(index.shape(1)), values, reverse, row_states);
@@ -209,6 +219,7 @@ Out<T> project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Pa
   const CellInfo &info = cell_info(cell);
   require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
   require(units > 0 && size_t(units) < most / 64, "units: 1 to 2^25");
+  require_aligned(table, rows, kernel, bias);
   const int D = int(table.shape(1)), G = info.gates, H = units;
   require(kernel.ndim() == 2 && kernel.shape(0) == table.shape(1) && kernel.shape(1) == size_t(G) * H, "kernel (D, G*H)");
   if (bias) require(bias->size() == size_t(G) * H, "bias (G*H,)");
@@ -232,6 +243,7 @@ nb::tuple forward(int cell, int activation, int recurrent_activation, const Plan
                   bool sequences) {
   const CellInfo &info = cell_info(cell);
   const Activation a = activation_of(activation), ra = activation_of(recurrent_activation);
+  require_aligned(z, recurrent_kernel, recurrent_bias, h0, c0);
   const int H = units_of(recurrent_kernel, info), Hp = padded(H, kernels<T>().lanes);
   require(z.ndim() == 2 && z.shape(0) == size_t(plan.values) && z.shape(1) == size_t(info.gates) * Hp, "z (n, G*Hp)");
   if (recurrent_bias)
@@ -258,6 +270,7 @@ nb::tuple backward(int cell, int activation, int recurrent_activation, const Pla
                    std::optional<Matrix<T>> d_outputs, Maybe<T> d_last, Maybe<T> d_final_h, Maybe<T> d_final_c) {
   const CellInfo &info = cell_info(cell);
   const Activation a = activation_of(activation), ra = activation_of(recurrent_activation);
+  require_aligned(recurrent_kernel, h, c, stash, d_outputs, d_last, d_final_h, d_final_c);
   const int H = units_of(recurrent_kernel, info), Hp = padded(H, kernels<T>().lanes), G = info.gates;
   const bool has_c = info.states == 2;
   const size_t positions = size_t(plan.prefix) + plan.own, rows = 1 + positions + plan.initial;
@@ -292,6 +305,7 @@ nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<
           kernel.shape(1) % info.gates == 0 && kernel.shape(1) / info.gates < most / 64, "kernel (D, G*H)");
   const int D = int(kernel.shape(0)), G = info.gates, H = int(kernel.shape(1) / G), lanes = kernels<T>().lanes;
   const int n = plan.values, Dp = padded(D, lanes);
+  require_aligned(table, rows, kernel, stash);
   require((rows ? rows->size() : table.shape(0)) == size_t(n), "rows (n,)");
   if (rows && !all_below(rows->data(), rows->size(), table.shape(0))) throw nb::index_error("rows outside the table");
   require(stash.ndim() == 2 && stash.shape(0) == size_t(plan.prefix) + plan.own &&
@@ -311,6 +325,7 @@ nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<
 
 template <class T> Out<T> matmul(Matrix<T> a, Matrix<T> b, bool transpose_a, bool transpose_b) {
   require(rows_contiguous(a) && rows_contiguous(b), "rows must be contiguous");
+  require_aligned(a, b);
   const size_t M = a.shape(transpose_a ? 1 : 0), K = a.shape(transpose_a ? 0 : 1);
   const size_t N = b.shape(transpose_b ? 0 : 1), K2 = b.shape(transpose_b ? 1 : 0);
   require(K == K2, "inner axes differ");
@@ -328,6 +343,7 @@ template <class T> Out<T> matmul(Matrix<T> a, Matrix<T> b, bool transpose_a, boo
 template <class T> Out<T> collect(Ids index, Packed<T> d, int n) {
   require(d.ndim() == 2 && d.shape(0) == index.size() && index.size() < most && d.shape(1) < most, "index (m,), d (m, F)");
   require(n >= 0 && size_t(n) < most, "n: 0 to 2^31 - 2^16");
+  require_aligned(index, d);
   if (!all_below(index.data(), index.size(), n)) throw nb::index_error("index outside the table");
   New<T> out(n, d.shape(1));
   {
@@ -342,6 +358,7 @@ template <class T> Out<T> collect(Ids index, Packed<T> d, int n) {
 // Distinct ids in the order of their first appearance (rows), each place's number in them (index), and the zeros that stand
 // first and last in every row. An id outside [0, V) gives (None, its place).
 template <class I> nb::tuple distinct(nb::ndarray<const I, nb::ndim<2>, nb::c_contig, nb::device::cpu> ids, int V) {
+  require_aligned(ids);
   const size_t B = ids.shape(0), T = ids.shape(1);
   require(V >= 0 && B < most && T < most && B * T < most, "ids (B, T), fewer than 2^31 - 2^16; vocabulary at least 0");
   std::vector<int32_t> slot(V, -1), rows, index(B * T), lead(B), trail(B);
@@ -387,10 +404,12 @@ void update(int rule, Changed<T> value, std::vector<Changed<T>> state, nb::ndarr
             std::optional<Ids> rows, double rate, double decay, double scale, std::vector<double> constants) {
   require(rule >= 0 && rule < rule_count, "no such rule");
   require(int(state.size()) == rules[rule].slots && constants.size() <= 4, "state or constants of another rule");
+  require_aligned(value, gradient, rows);
   UpdateArgs<T> args{Rule(rule), 1, value.size(), value.data(), {}, gradient.data(), 0, nullptr,
                      T(rate), T(decay), T(scale), {}};
   for (size_t k = 0; k < state.size(); k++) {
     require(state[k].size() == value.size(), "state of another size");
+    require_aligned(state[k]);
     args.state[k] = state[k].data();
   }
   for (size_t k = 0; k < constants.size(); k++) args.constant[k] = T(constants[k]);

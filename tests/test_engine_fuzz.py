@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cases import CELLS, assert_same, level, random_case, run_engine, run_reference, threads
+from cases import CELLS, assert_same, level, make_layer, random_case, run_engine, run_reference, threads
 from unrolled import _native, engine
 
 LEVELS = _native.levels()
@@ -200,12 +200,19 @@ def test_no_argument_crashes_the_interpreter(cell, dtype, rng):
     assert answers > 100 and refusals > 500
 
 
+def test_a_layer_takes_arrays_that_are_not_aligned(rng):
+    x = rng.normal(size=(4, 3, 2)).astype(np.float32)
+    unaligned = np.frombuffer(b"x" + x.tobytes(), np.float32, offset=1).reshape(x.shape)
+    assert not unaligned.flags.aligned
+    layer = make_layer("lstm", 3)
+    np.testing.assert_array_equal(layer(unaligned), layer(x))
+
+
 # ---- machines that have less than was hoped ----
 
 
 def run_limited(body: str) -> str:
-    """What a new process prints. There run() gives a pass and its gradients as a hash, limit(bytes) sets how much memory
-    it may still get."""
+    """What a process prints. There run() gives a pass and its gradients as a hash, limit(n) leaves n bytes to get."""
     start = """
 import hashlib, resource
 from pathlib import Path

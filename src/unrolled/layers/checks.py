@@ -139,7 +139,7 @@ class Checks:
         features = self.built_features
         if features is not None:
             self.require_features(array, features)
-        array = np.ascontiguousarray(array, dtype=self.dtype)
+        array = np.require(array, self.dtype, ["C_CONTIGUOUS", "ALIGNED"])
         wrong = np.isnan(array)
         if wrong.any():
             where = tuple(int(i) for i in np.argwhere(wrong)[0])
