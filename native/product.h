@@ -16,7 +16,7 @@ constexpr int rows_for(int columns) {
   int rows = room / columns;
   return rows > 12 ? 12 : rows;
 }
-constexpr int most_rows = 12;
+constexpr int most_together = 96;  // rows that one call takes
 constexpr int panel_columns = UNROLLED_REGISTERS == 32 ? 4 : 4;  // vectors in a full panel
 
 template <class T, int C, int R>
@@ -55,18 +55,26 @@ static void rows_product_n(int n, const T *const *a, const T *b, int K, const T 
   }
 }
 
-// out[r][at..] = init[r][at..] + a[r] B for n rows; b is packed [k][C][W].
+// out[r][at..] = init[r][at..] + a[r] B for n <= 96 rows; b is packed [k][C][W]. A long b is cut along k, so that a piece
+// stays in the first cache while all rows pass over it.
 template <class T, int C>
 static inline void rows_product(int n, const T *const *a, const T *b, int K, const T *const *init, T *const *out,
                                 size_t at) {
   constexpr int R = rows_for(C);
-  for (int groups = (n + R - 1) / R; n > 0; groups--) {
-    const int take = (n + groups - 1) / groups;
-    rows_product_n<T, C, R>(take, a, b, K, init, out, at);
-    n -= take;
-    a += take;
-    out += take;
-    if (init) init += take;
+  const int depth = K <= 192 || n <= R ? K : 128;
+  const T *here[most_together];
+  for (int k = 0; k < K; k += depth, b += size_t(depth) * C * width<T>) {
+    const int some = K - k < depth ? K - k : depth;
+    if (k) {
+      for (int r = 0; r < n; r++) here[r] = a[r] + k;
+      init = (const T *const *)out;
+    }
+    const T *const *from = k ? here : a;
+    for (int done = 0, groups = (n + R - 1) / R; done < n; groups--) {
+      const int take = (n - done + groups - 1) / groups;
+      rows_product_n<T, C, R>(take, from + done, b, some, init ? init + done : nullptr, out + done, at);
+      done += take;
+    }
   }
 }
 
@@ -126,27 +134,6 @@ static inline void outer_panel(const T *const *a, int M, const T *const *b, size
   }
 }
 
-// out (M, N) += sum over k < K of a[k] (M,) times b[k] (N,); N a multiple of W, out's row stride ld.
-// Positions are taken in chunks that stay near; a large out is visited less often.
-template <class T>
-static void outer_product(const T *const *a, int M, const T *const *b, int N, int K, T *out, size_t ld) {
-  constexpr int W = width<T>;
-  const int chunk = size_t(M) * N * sizeof(T) > (1 << 18) ? 256 : 64;
-  for (int k = 0; k < K; k += chunk) {
-    const int some = K - k < chunk ? K - k : chunk;
-    for (int n = 0; n < N;) {
-      const int columns = (N - n) / W < panel_columns ? (N - n) / W : panel_columns;
-      switch (columns) {
-        case 1: outer_panel<T, 1>(a + k, M, b + k, n, some, out + n, ld); break;
-        case 2: outer_panel<T, 2>(a + k, M, b + k, n, some, out + n, ld); break;
-        case 3: outer_panel<T, 3>(a + k, M, b + k, n, some, out + n, ld); break;
-        default: outer_panel<T, 4>(a + k, M, b + k, n, some, out + n, ld); break;
-      }
-      n += columns * W;
-    }
-  }
-}
-
 // A buffer from the process's pool; freed with the scope.
 template <class T> struct Scratch {
   T *p;
@@ -156,6 +143,53 @@ template <class T> struct Scratch {
   Scratch &operator=(const Scratch &) = delete;
   operator T *() const { return p; }
 };
+
+// One panel of up to 4 vectors of columns.
+template <class T>
+static inline void outer_panel(int C, const T *const *a, int M, const T *const *b, size_t b_at, int K, T *out,
+                               size_t ld) {
+  switch (C) {
+    case 1: return outer_panel<T, 1>(a, M, b, b_at, K, out, ld);
+    case 2: return outer_panel<T, 2>(a, M, b, b_at, K, out, ld);
+    case 3: return outer_panel<T, 3>(a, M, b, b_at, K, out, ld);
+    default: return outer_panel<T, 4>(a, M, b, b_at, K, out, ld);
+  }
+}
+
+// out (M, N) += sum over k < K of a[k] (M,) times b[k] (N,); N a multiple of W, out's row stride ld.
+// Positions are taken in chunks that stay near.
+template <class T>
+static void outer_product_near(const T *const *a, int M, const T *const *b, int N, int K, T *out, size_t ld) {
+  constexpr int full = panel_columns * width<T>, chunk = 64;
+  for (int k = 0; k < K; k += chunk)
+    for (int n = 0; n < N; n += full)
+      outer_panel<T>((N - n < full ? N - n : full) / width<T>, a + k, M, b + k, n, K - k < chunk ? K - k : chunk, out + n, ld);
+}
+
+// The same for long rows. They stand a power of two apart, where the first cache has room for a few only: copied side by
+// side before.
+template <class T>
+static void outer_product_far(const T *const *a, int M, const T *const *b, int N, int K, T *out, size_t ld) {
+  constexpr int W = width<T>, full = panel_columns * W, chunk = 128;
+  const size_t a_ld = size_t(M) + 2 * W - M % W;
+  Scratch<T> a_copy(chunk * a_ld), b_copy(chunk * full);
+  const T *a_row[chunk], *b_row[chunk];
+  for (int k = 0; k < K; k += chunk) {
+    const int some = K - k < chunk ? K - k : chunk;
+    for (int j = 0; j < some; j++) a_row[j] = (const T *)memcpy(a_copy + j * a_ld, a[k + j], sizeof(T) * M);
+    for (int n = 0; n < N; n += full) {
+      const int columns = N - n < full ? N - n : full;
+      for (int j = 0; j < some; j++)
+        b_row[j] = (const T *)memcpy(b_copy + size_t(j) * full, b[k + j] + n, sizeof(T) * columns);
+      outer_panel<T>(columns / W, a_row, M, b_row, 0, some, out + n, ld);
+    }
+  }
+}
+
+template <class T>
+static void outer_product(const T *const *a, int M, const T *const *b, int N, int K, T *out, size_t ld) {
+  return M < 64 ? outer_product_near(a, M, b, N, K, out, ld) : outer_product_far(a, M, b, N, K, out, ld);
+}
 
 constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
@@ -174,27 +208,19 @@ template <class T, class F> static void pack_panels(int K, int N, T *out, const 
 }
 
 // c[i] = init + a[i] B for rows i in [first, last), B in panels (K, N); a_row(i), c_row(i) give pointers. init: a row (N,)
-// for all, or null. N is padded to a multiple of W. A panel is cut along K so that a piece stays in the first cache while
-// many rows pass over it.
+// for all, or null. N is padded to a multiple of W.
 template <class T, class A, class C>
 static void multiply_rows(int first, int last, int K, int N, const T *panels, const T *init, const A &a_row,
                           const C &c_row) {
-  constexpr int W = width<T>, most = 96;
-  const int depth = K <= 192 ? K : 128;
-  const T *a[most], *from[most], *begin[most];
-  T *to[most];
-  for (int i = first; i < last; i += most) {
-    const int n = last - i < most ? last - i : most;
+  constexpr int W = width<T>;
+  const T *a[most_together], *from[most_together];
+  T *to[most_together];
+  for (int i = first; i < last; i += most_together) {
+    const int n = last - i < most_together ? last - i : most_together;
     for (int r = 0; r < n; r++) a[r] = a_row(i + r), to[r] = c_row(i + r), from[r] = init;
     for (int at = 0; at < N;) {
       const int columns = (N - at) / W < panel_columns ? (N - at) / W : panel_columns;
-      const T *panel = panels + size_t(at) * K;
-      for (int k = 0; k < K; k += depth) {
-        const int some = K - k < depth ? K - k : depth;
-        for (int r = 0; r < n; r++) begin[r] = a[r] + k;
-        const T *const *start = k ? (const T *const *)to : init ? from : nullptr;
-        rows_product<T>(columns, n, begin, panel + size_t(k) * columns * W, some, start, to, at);
-      }
+      rows_product<T>(columns, n, a, panels + size_t(at) * K, K, init ? from : nullptr, to, at);
       at += columns * W;
     }
   }

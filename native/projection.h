@@ -9,7 +9,7 @@ using unrolled::MatmulArgs;
 using unrolled::ProjectArgs;
 using unrolled::ProjectBackwardArgs;
 
-constexpr int rows_at_once = 96;
+constexpr int rows_at_once = most_together;
 
 template <template <class> class Cell, class T> struct Projection {
   static constexpr int G = Cell<T>::gates, slots = Cell<T>::slots, W = width<T>;
@@ -105,7 +105,7 @@ template <template <class> class Cell, class T> struct Projection {
       for (int s = 1; s < segments; s++)
         for (size_t j = 0; j < size; j++) d[j] += d[s * size + j];
     } else {
-      constexpr int panel = panel_columns * W;
+      constexpr int panel = 4 * panel_columns * W;
       unrolled::parallel_for((N + panel - 1) / panel, [&](int j) {
         add(d, 0, values, j * panel, (j + 1) * panel < N ? (j + 1) * panel : N);
       });

@@ -341,7 +341,7 @@ template <template <class> class Cell, class T> struct Recurrence {
         for (size_t j = 0; j < size; j++) partial[j] += partial[block * size + j];
     } else {
       // Large layers: all positions at once, cut by columns.
-      constexpr int panel = panel_columns * W;
+      constexpr int panel = 4 * panel_columns * W;
       unrolled::parallel_for((G * Hp + panel - 1) / panel, [&](int j) {
         add_products(args, w, plan.prefix + plan.own, [](int i) { return i; }, partial, j * panel, (j + 1) * panel);
       });
