@@ -61,7 +61,8 @@ template <class T, int C>
 static inline void rows_product(int n, const T *const *a, const T *b, int K, const T *const *init, T *const *out,
                                 size_t at) {
   constexpr int R = rows_for(C);
-  const int depth = K <= 192 || n <= R ? K : 128;
+  if (n <= R) return rows_product_n<T, C, R>(n, a, b, K, init, out, at);
+  const int depth = K <= 192 ? K : 128;
   const T *here[most_together];
   for (int k = 0; k < K; k += depth, b += size_t(depth) * C * width<T>) {
     const int some = K - k < depth ? K - k : depth;
