@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from unrolled import activations as activations
     from unrolled import backend as backend
     from unrolled import callbacks as callbacks
+    from unrolled import classifiers as classifiers
     from unrolled import datasets as datasets
     from unrolled import initializers as initializers
     from unrolled import layers as layers
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 # Modules and names are imported when first asked for, so that `import unrolled` costs next to nothing.
 _MODULES = (
-    "activations", "backend", "callbacks", "datasets", "from_scratch", "initializers", "layers", "losses", "metrics",
-    "models", "optimizers", "plotting", "preprocessing", "random", "reference", "text", "utils",
+    "activations", "backend", "callbacks", "classifiers", "datasets", "from_scratch", "initializers", "layers",
+    "losses", "metrics", "models", "optimizers", "plotting", "preprocessing", "random", "reference", "text", "utils",
 )  # fmt: skip
 _NAMES = {
     "Input": "layers",

@@ -332,18 +332,21 @@ class Sequential(Trainable):
 
         `load_model` gives a model whose fit continues bit for bit.
         """
+        saving.write_file(path, *self.contents())
+
+    def contents(self, optimizer: bool = True) -> tuple[dict[str, Array], dict[str, Any]]:
+        """What save writes: arrays and header. Without the optimizer, the model that is read is not compiled."""
         arrays = {f"weights/{p.path}": p.value for p in self.weights}
-        state = self.optimizer.get_state() if self.optimizer is not None else {}
+        state = self.optimizer.get_state() if optimizer and self.optimizer is not None else {}
         arrays |= {f"optimizer/{k}": v for k, v in state.items() if isinstance(v, np.ndarray)}
-        header = {
+        return arrays, {
             "kind": "model",
             "model": self.get_config(),
             "weights": [p.path for p in self.weights],
-            "compile": self.get_compile_config(),
+            "compile": self.get_compile_config() if optimizer else None,
             "optimizer": {k: v for k, v in state.items() if not isinstance(v, np.ndarray)},
             "random": self.random.bit_generator.state,
         }
-        saving.write_file(path, arrays, header)
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write the weights alone to one safetensors file."""
@@ -370,7 +373,11 @@ def load_model(path: str | os.PathLike[str]) -> Sequential:
 
     Raises: FileNotFoundError; FileFormatError if the file is broken, truncated, of another kind or of a newer format.
     """
-    arrays, header = saving.read_file(path)
+    return model_from(path, *saving.read_file(path))
+
+
+def model_from(path: str | os.PathLike[str], arrays: dict[str, Array], header: dict[str, Any]) -> Sequential:
+    """The model of a file's arrays and header, which contents described; path is for errors."""
     if header.get("kind") != "model":
         raise FileFormatError(f'"{path}" holds weights alone. Make the model and call model.load_weights(path).')
     weights = _weights(path, arrays, header)

@@ -1,0 +1,411 @@
+"""The classifiers: scikit-learn's own checks, every kind of input, labels, hold-out, files; real tweets and reviews."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import pickle
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from unrolled.classifiers import SequenceClassifier, TextClassifier
+from unrolled.classifiers.holdout import stratified_holdout
+from unrolled.errors import FileFormatError, MissingExtraError, ShapeError
+from unrolled.models import Sequential, load_model
+
+EXPECTED_FAILURES = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "trained on shuffled batches and a random hold-out: a row of weight 2 and a row given twice take other steps"
+    ),
+    "check_methods_subset_invariance": "probabilities are float32: other batches round by 1.4e-7, not 1e-7",
+}
+
+
+@parametrize_with_checks(
+    [SequenceClassifier(random_state=0), TextClassifier(random_state=0)],
+    expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
+)
+@pytest.mark.filterwarnings("ignore:SequenceClassifier. too few different rows")
+@pytest.mark.filterwarnings("ignore:Can't test estimator TextClassifier which requires input of type")
+def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+# ---- texts
+
+GOOD, BAD = ["good", "great", "fine", "lovely"], ["bad", "awful", "poor", "boring"]
+
+
+def reviews(rng: np.random.Generator, n: int = 120) -> tuple[list[str], list[str]]:
+    """Texts of six words, one of which tells the class."""
+    texts, labels = [], []
+    for row in range(n):
+        words = [f"w{i}" for i in rng.integers(30, size=6)]
+        words[rng.integers(6)] = str(rng.choice(BAD if row % 2 else GOOD))
+        texts.append(" ".join(words))
+        labels.append("negative" if row % 2 else "positive")
+    return texts, labels
+
+
+def text_classifier(**arguments: Any) -> TextClassifier:
+    return TextClassifier(
+        **{"units": 8, "epochs": 15, "batch_size": 16, "learning_rate": 0.02, "random_state": 0} | arguments
+    )
+
+
+def test_texts_are_learned(rng: np.random.Generator) -> None:
+    texts, labels = reviews(rng, 240)
+    classifier = text_classifier().fit(texts, labels)
+    assert classifier.classes_.tolist() == ["negative", "positive"]
+    new, truth = reviews(rng)
+    assert classifier.score(new, truth) > 0.95
+    y = classifier.predict_proba(new)
+    assert y.shape == (120, 2)
+    assert_allclose(y.sum(axis=1), 1)
+    assert_array_equal(classifier.predict(new), classifier.classes_[y.argmax(axis=1)])
+    assert classifier.n_iter_ == len(classifier.history_["val_loss"]) <= 15
+    assert isinstance(classifier.model_, Sequential)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"cell": "gru", "layers": 2}, {"cell": "simple_rnn", "pooling": "max"},
+        {"bidirectional": True, "pooling": "mean"},
+        {"maxlen": 4, "truncating": "pre"}, {"early_stopping": False}, {"optimizer": "rmsprop"}, {"num_words": 5},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_arguments_shape_the_network(arguments: dict[str, Any], rng: np.random.Generator) -> None:
+    texts, labels = reviews(rng, 40)
+    classifier = text_classifier(epochs=1, **arguments).fit(texts, labels)
+    names = [layer.name for layer in classifier.model_.layers]
+    cell = arguments.get("cell", "lstm")
+    expected = (
+        ["both_lstm_1"]
+        if "bidirectional" in arguments
+        else [f"{cell}_{i + 1}" for i in range(arguments.get("layers", 1))]
+    )
+    assert [name for name in names if name[-1].isdigit() and not name.startswith("dropout")] == expected
+    assert ("pooling" in names) == ("pooling" in arguments)
+    assert ("val_loss" in classifier.history_) == ("early_stopping" not in arguments)
+    assert type(classifier.model_.optimizer).__name__.lower() == arguments.get("optimizer", "adam")
+    rows = classifier.model_.layers[0].get_weights()[0].shape[0]
+    assert rows == 7 if "num_words" in arguments else rows > 30
+
+
+def test_long_texts_keep_the_ends_asked_for() -> None:
+    ids = [[1, 2, 3, 4, 5, 6], [7]]
+    kept = {side: TextClassifier(maxlen=3, truncating=side)._pad(ids).tolist() for side in ("middle", "pre", "post")}
+    assert kept == {"middle": [[1, 2, 6], [0, 0, 7]], "pre": [[4, 5, 6], [0, 0, 7]], "post": [[1, 2, 3], [0, 0, 7]]}
+
+
+def test_a_text_is_judged_alone(rng: np.random.Generator) -> None:
+    texts, labels = reviews(rng, 40)
+    classifier = text_classifier(epochs=2, bidirectional=True, pooling="max").fit(texts, labels)
+    alone = np.concatenate([classifier.predict_proba([text]) for text in texts[:5]])
+    together = classifier.predict_proba([*texts[:5], "a much longer text " * 50])[:5]
+    assert_allclose(together, alone, atol=1e-6)  # float32
+    empty = classifier.predict_proba(["", "?!"])
+    assert_array_equal(empty[0], empty[1])
+
+
+def test_columns_of_any_kind_give_the_same_classifier(rng: np.random.Generator) -> None:
+    texts, labels = reviews(rng, 40)
+    expected = text_classifier(epochs=1).fit(texts, labels).predict_proba(texts)
+    kinds: list[Any] = [np.array, lambda c: pd.Series(c, index=range(7, 47)), pl.Series, pa.array]
+    for kind in kinds:
+        classifier = text_classifier(epochs=1).fit(kind(texts), kind(labels))
+        assert_array_equal(classifier.predict_proba(kind(texts)), expected)
+        assert classifier.classes_.tolist() == ["negative", "positive"]
+
+
+@pytest.mark.parametrize("labels", [["a", "b", "c"], [3, 1, 2], [3.0, 1.0, 2.0], [True, False, True]], ids=str)
+def test_labels_come_back_as_they_were(labels: list[Any]) -> None:
+    classifier = text_classifier(epochs=1, early_stopping=False).fit(["x y", "y z", "z"] * 8, labels * 8)
+    assert classifier.classes_.tolist() == sorted(set(labels))
+    assert set(classifier.predict(["x", "y"]).tolist()) <= set(labels)
+    assert classifier.predict_proba(["x"]).shape == (1, len(set(labels)))
+
+
+def test_the_same_number_gives_the_same_bits(rng: np.random.Generator) -> None:
+    texts, labels = reviews(rng, 40)
+    first, again, other = (text_classifier(epochs=2, random_state=seed).fit(texts, labels) for seed in (3, 3, 4))
+    assert_array_equal(first.predict_proba(texts), again.predict_proba(texts))
+    assert not np.array_equal(first.predict_proba(texts), other.predict_proba(texts))
+
+
+def test_class_weights_move_the_decision() -> None:
+    texts, labels = ["same words"] * 40, ["rare"] * 8 + ["usual"] * 32
+    plain = text_classifier(early_stopping=False, epochs=30).fit(texts, labels)
+    assert plain.predict(["same words"]) == ["usual"]
+    for weights in ("balanced", {"rare": 4.0, "usual": 1.0}):
+        weighted = text_classifier(early_stopping=False, epochs=30, class_weight=weights).fit(texts, labels)
+        assert_allclose(weighted.predict_proba(["same words"]), [[0.5, 0.5]], atol=0.06)
+        assert_allclose(plain.predict_proba(["same words"]), [[0.2, 0.8]], atol=0.06)
+    by_row = text_classifier(early_stopping=False, epochs=30).fit(texts, labels, sample_weight=[4.0] * 8 + [1.0] * 32)
+    assert_array_equal(by_row.predict_proba(texts), weighted.predict_proba(texts))
+
+
+def test_works_in_pipelines_and_searches(rng: np.random.Generator) -> None:
+    texts, labels = reviews(rng, 60)
+    upper = Pipeline(
+        [("plain", FunctionTransformer(lambda c: [t.lower() for t in c])), ("rnn", text_classifier(epochs=2))]
+    )
+    assert len(cross_val_score(upper, [t.upper() for t in texts], labels, cv=2)) == 2
+    search = GridSearchCV(text_classifier(epochs=1), {"units": [2, 4]}, cv=2).fit(texts, labels)
+    assert search.best_params_["units"] in (2, 4)
+    assert clone(search.best_estimator_).get_params()["units"] == search.best_params_["units"]
+
+
+# ---- the hold-out
+
+
+def test_the_hold_out_is_stratified_and_keeps_repeats_together(rng: np.random.Generator) -> None:
+    codes = np.array([0] * 100 + [1] * 20 + [2])
+    keys = [*range(0, 100), *(100 + row // 2 for row in range(20)), 200]
+    train, held = stratified_holdout(codes, 0.1, rng, keys)
+    assert sorted([*train, *held]) == list(range(121))
+    assert np.bincount(codes[held], minlength=3).tolist() == [10, 2, 0]
+    assert not {keys[row] for row in train} & {keys[row] for row in held}
+    everything, nothing = stratified_holdout(np.array([0, 0, 1]), 0.5, rng, ["a", "a", "b"])
+    assert everything.tolist() == [0, 1, 2] and nothing.tolist() == []
+
+
+def test_a_class_with_one_row_is_said(rng: np.random.Generator) -> None:
+    texts, labels = reviews(rng, 20)
+    with pytest.warns(UserWarning) as found:
+        classifier = text_classifier(epochs=1).fit([*texts, "odd", texts[0]], [*labels, "other", labels[0]])
+    assert str(found[0].message) == (
+        "TextClassifier: too few different rows to hold some out for early stopping in 1 of 3 classes ('other'); "
+        "they are trained on all their rows. Add rows, or set early_stopping=False."
+    )
+    assert classifier.repeated_ == 1 and 20 not in classifier.held_out_ and len(classifier.held_out_) >= 2
+
+
+def test_early_stopping_keeps_the_best_epoch(rng: np.random.Generator) -> None:
+    texts, _ = reviews(rng, 60)
+    labels = rng.integers(2, size=60)  # noise: the hold-out gets worse
+    classifier = text_classifier(epochs=60, patience=3).fit(texts, labels)
+    losses = classifier.history_["val_loss"]
+    assert classifier.n_iter_ == len(losses) == int(np.argmin(losses)) + 4 < 60
+    held = classifier.held_out_
+    p = classifier.predict_proba([texts[row] for row in held])[np.arange(len(held)), labels[held]]
+    assert_allclose(-np.log(p).mean(), min(losses), rtol=1e-5)
+
+
+# ---- series
+
+
+def waves(rng: np.random.Generator, n: int = 90, channels: int = 2) -> tuple[list[np.ndarray], list[str]]:
+    """Series of 5 to 20 steps: slow or fast waves or noise around 100, on the last channel."""
+    series, labels = [], []
+    for row in range(n):
+        steps = rng.integers(8, 20)
+        x = rng.normal(size=(steps, channels))
+        label = ("slow", "fast", "noise")[row % 3]
+        if label != "noise":
+            x[:, -1] = 2 * np.sin(np.arange(steps) * (0.4 if label == "slow" else 2.0) + rng.uniform(0, 6))
+        series.append(100 + 10 * x)
+        labels.append(label)
+    return series, labels
+
+
+def sequence_classifier(**arguments: Any) -> SequenceClassifier:
+    return SequenceClassifier(**{"units": 16, "epochs": 40, "learning_rate": 0.02, "random_state": 0} | arguments)
+
+
+def test_series_of_unequal_length_are_learned(rng: np.random.Generator) -> None:
+    series, labels = waves(rng, 300)
+    classifier = sequence_classifier(cell="gru").fit(series, labels)
+    new, truth = waves(rng)
+    assert classifier.score(new, truth) > 0.85
+    assert classifier.n_channels_ == 2 and not hasattr(classifier, "n_features_in_")
+    steps = np.concatenate(series)
+    assert_allclose(classifier.mean_, steps.mean(axis=0))
+    assert_allclose(classifier.scale_, steps.std(axis=0))
+    alone = np.concatenate([classifier.predict_proba([row]) for row in new[:5]])
+    assert_allclose(classifier.predict_proba(new)[:5], alone, atol=1e-6)  # float32; other rows change the padding
+
+
+def test_steps_of_zeros_are_steps() -> None:
+    classifier = sequence_classifier(standardize=False, epochs=1, early_stopping=False).fit(
+        [[[1.0]], [[0.0], [2.0]]] * 8, [0, 1] * 8
+    )
+    mask = (classifier._pad([np.array([[0.0], [0.0], [3.0]]), np.array([[0.0]])]) != 0).any(axis=2)
+    assert mask.tolist() == [[True, True, True], [False, False, True]]
+    y = classifier.predict_proba([[[3.0]], [[0.0], [3.0]]])
+    assert abs(y[0, 0] - y[1, 0]) > 1e-5
+
+
+def test_series_of_any_kind_give_the_same_classifier(rng: np.random.Generator) -> None:
+    table, y = rng.normal(size=(30, 6)), np.arange(30) % 2
+    expected = sequence_classifier(epochs=1).fit(table, y).predict_proba(table)
+    kinds: dict[str, Any] = {
+        "nested lists": table.tolist(),
+        "3-D": table[:, :, None],
+        "list of vectors": list(table),
+        "list of arrays": list(table[:, :, None]),
+        "pandas table": pd.DataFrame(table, columns=list("abcdef")),
+        "polars table": pl.DataFrame(table),
+        "pandas column": pd.Series(list(table)),
+        "polars column": pl.Series(table.tolist()),
+        "arrow column": pa.array(table.tolist()),
+        "objects": pd.Series(list(table)).to_numpy(),
+    }
+    for kind, x in kinds.items():
+        got = sequence_classifier(epochs=1).fit(x, y).predict_proba(x)
+        assert_array_equal(got, expected, err_msg=kind)
+
+
+SERIES_ERRORS = {
+    "step": (
+        [[1.0, np.nan], [1.0]],
+        "X[0]: expected finite numbers, got nan at step 1, feature 0. Fill such values or cut the series there.",
+    ),
+    "empty": ([[1.0, 2.0], []], "X[1]: expected an array (steps, features) with at least one step, got (0,)."),
+    "features": ([np.ones((2, 3)), np.ones((4, 2))], "expected 3 features in every series as in X[0], got 2 in X[1]."),
+    "text": ([["a"], [1.0, 2.0]], "X[0]: expected numbers in steps of equal size, got ['a']."),
+}
+
+
+@pytest.mark.parametrize("case", SERIES_ERRORS)
+def test_bad_series(case: str) -> None:
+    series, text = SERIES_ERRORS[case]
+    with pytest.raises((ShapeError, ValueError, TypeError)) as error:
+        SequenceClassifier().fit(series, [0, 1])
+    assert str(error.value) == f"SequenceClassifier: {text}"
+
+
+def test_bad_arguments_and_labels(rng: np.random.Generator) -> None:
+    texts, labels = reviews(rng, 6)
+    for arguments, text in (
+        ({"cell": "lstn"}, "TextClassifier: unknown cell 'lstn', did you mean 'lstm'? Known: simple_rnn, lstm, gru."),
+        ({"pooling": "sum"}, "TextClassifier: unknown pooling 'sum'. Known: max, mean."),
+        ({"units": 0}, "TextClassifier: expected units as a whole number of at least 1, got 0."),
+        ({"dropout": 1.0}, "TextClassifier: expected dropout below 1 and not negative, got 1.0."),
+        ({"truncating": "both"}, 'TextClassifier: expected truncating "middle", "pre" or "post", got \'both\'.'),
+    ):
+        with pytest.raises(ValueError) as error:
+            TextClassifier(**arguments).fit(texts, labels)
+        assert str(error.value) == text
+    for y, text in (
+        (["a"] * 6, "expected at least two classes in y, got one class: 'a'."),
+        (
+            labels[:5],
+            "Found input variables with inconsistent numbers of samples: expected one label for each of 6 rows in X, "
+            "got 5 in y.",
+        ),
+        ([*labels[:5], None], "Input y contains NaN: the label of row 5 is missing. Drop such rows."),
+    ):
+        with pytest.raises(ValueError) as error:
+            TextClassifier().fit(texts, y)
+        assert str(error.value) == f"TextClassifier: {text}"
+    with pytest.raises(
+        TypeError, match=r"TextClassifier: expected labels of one type in y, got int, str. Turn them into"
+    ):
+        TextClassifier().fit(texts, np.array([1, 2, 3, "a", "b", "c"], object))
+    with pytest.raises(TypeError, match="X: expected a text in every row, got int 3 in row 1"):
+        TextClassifier().fit(["a", 3], [0, 1])
+    with pytest.raises(NotFittedError):
+        TextClassifier().predict(["a"])
+    with pytest.raises(ShapeError, match="expected series of 1 features as in fit, got 2"):
+        sequence_classifier(epochs=1, early_stopping=False).fit([[1.0], [2.0, 3.0]] * 4, [0, 1] * 4).predict(
+            [np.ones((3, 2))]
+        )
+
+
+# ---- files
+
+
+def test_a_saved_text_classifier_predicts_the_same_bits(tmp_path: Path, rng: np.random.Generator) -> None:
+    texts, labels = reviews(rng, 40)
+    weights = {"negative": 2.0, "positive": 1.0}
+    classifier = text_classifier(epochs=2, class_weight=weights, stop_words=("w1",)).fit(texts, labels)
+    classifier.save(tmp_path / "model")
+    again = TextClassifier.load(tmp_path / "model")
+    assert_array_equal(again.predict_proba([*texts, "new words"]), classifier.predict_proba([*texts, "new words"]))
+    assert again.predict(texts).tolist() == classifier.predict(texts).tolist()
+    assert again.get_params() == classifier.get_params() | {"stop_words": ["w1"]}
+    assert again.history_ == classifier.history_ and again.n_iter_ == 2
+    assert_array_equal(again.held_out_, classifier.held_out_)
+    again.fit(texts, labels)
+    assert_array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
+    network = load_model(tmp_path / "model")
+    assert_array_equal(network.get_weights()[0], classifier.model_.get_weights()[0])
+    assert pickle.loads(pickle.dumps(classifier)).predict(texts).tolist() == classifier.predict(texts).tolist()
+
+
+def test_a_saved_sequence_classifier_predicts_the_same_bits(tmp_path: Path, rng: np.random.Generator) -> None:
+    table, y = rng.normal(size=(30, 6)), np.arange(30) % 3
+    classifier = sequence_classifier(epochs=1).fit(table, y)
+    classifier.save(tmp_path / "model")
+    again = SequenceClassifier.load(tmp_path / "model")
+    assert_array_equal(again.predict_proba(table), classifier.predict_proba(table))
+    assert again.classes_.tolist() == [0, 1, 2] and again.n_features_in_ == 6
+    with pytest.raises(FileFormatError) as error:
+        TextClassifier.load(tmp_path / "model")
+    assert str(error.value) == (
+        f'"{tmp_path / "model"}" expected a TextClassifier, got SequenceClassifier. '
+        "Read it with SequenceClassifier.load."
+    )
+    classifier.model_.save(tmp_path / "network")
+    with pytest.raises(FileFormatError, match=r"got a model without a classifier. Read it with models.load_model."):
+        SequenceClassifier.load(tmp_path / "network")
+
+
+def test_a_function_as_tokenizer_is_not_saved(tmp_path: Path) -> None:
+    classifier = text_classifier(epochs=1, tokenizer=str.split).fit(["a b", "c d", "e", "f"], [0, 1, 0, 1])
+    with pytest.raises(TypeError, match="the tokenizer is a function"):
+        classifier.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_without_scikit_learn_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("unrolled.classifiers")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    for name in [name for name in sys.modules if name.startswith("sklearn.")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(MissingExtraError) as error:
+        import unrolled.classifiers  # noqa: F401
+    assert str(error.value) == (
+        'unrolled.classifiers needs the package "sklearn", which is not installed. '
+        'Install it with: pip install "unrolled[sklearn]"'
+    )
+
+
+# ---- real data
+
+
+def test_airline_tweets(shared_data: Path) -> None:
+    table = pd.read_csv(shared_data / "airline" / "tweets_3class.csv")[:4000]
+    classifier = TextClassifier(epochs=3, learning_rate=0.005, pooling="max", maxlen=40, random_state=0)
+    classifier.fit(table["text"][:3000], table["airline_sentiment"][:3000])
+    assert classifier.classes_.tolist() == ["negative", "neutral", "positive"]
+    majority = (table["airline_sentiment"][3000:] == "negative").mean()
+    assert classifier.score(table["text"][3000:], table["airline_sentiment"][3000:]) > majority + 0.05
+
+
+def test_imdb_reviews(shared_data: Path) -> None:
+    csv.field_size_limit(sys.maxsize)
+    with gzip.open(shared_data / "imdb" / "reviews.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        rows = [(row["review"], row["label"]) for row in islice(csv.DictReader(file), 0, 25_000, 6)]
+    texts, labels = zip(*rows, strict=True)
+    classifier = TextClassifier(epochs=4, batch_size=32, maxlen=200, random_state=0).fit(texts[::2], labels[::2])
+    assert classifier.score(texts[1::2], labels[1::2]) > 0.7  # 2,084 reviews to learn from
