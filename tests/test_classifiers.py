@@ -27,6 +27,7 @@ from unrolled.classifiers import SequenceClassifier, TextClassifier
 from unrolled.classifiers.holdout import stratified_holdout
 from unrolled.errors import FileFormatError, MissingExtraError, ShapeError
 from unrolled.models import Sequential, load_model
+from unrolled.saving import read_file, write_file
 
 EXPECTED_FAILURES = {
     "check_sample_weight_equivalence_on_dense_data": (
@@ -160,6 +161,13 @@ def test_class_weights_move_the_decision() -> None:
         assert_allclose(plain.predict_proba(["same words"]), [[0.2, 0.8]], atol=0.06)
     by_row = text_classifier(early_stopping=False, epochs=30).fit(texts, labels, sample_weight=[4.0] * 8 + [1.0] * 32)
     assert_array_equal(by_row.predict_proba(texts), weighted.predict_proba(texts))
+
+
+def test_repeats_are_counted(rng: np.random.Generator) -> None:
+    texts, labels = reviews(rng, 20)
+    assert text_classifier(epochs=1).fit([*texts, *texts[:4]], [*labels, *labels[:4]]).repeated_ == 4
+    series, truth = waves(rng, 30)
+    assert sequence_classifier(epochs=1).fit([*series, *series[:6]], [*truth, *truth[:6]]).repeated_ == 6
 
 
 def test_works_in_pipelines_and_searches(rng: np.random.Generator) -> None:
@@ -298,6 +306,7 @@ def test_bad_arguments_and_labels(rng: np.random.Generator) -> None:
         ({"cell": "lstn"}, "TextClassifier: unknown cell 'lstn', did you mean 'lstm'? Known: simple_rnn, lstm, gru."),
         ({"pooling": "sum"}, "TextClassifier: unknown pooling 'sum'. Known: max, mean."),
         ({"units": 0}, "TextClassifier: expected units as a whole number of at least 1, got 0."),
+        ({"maxlen": 0}, "TextClassifier: expected maxlen as a whole number of at least 1, got 0."),
         ({"dropout": 1.0}, "TextClassifier: expected dropout below 1 and not negative, got 1.0."),
         ({"truncating": "both"}, 'TextClassifier: expected truncating "middle", "pre" or "post", got \'both\'.'),
     ):
@@ -367,6 +376,20 @@ def test_a_saved_sequence_classifier_predicts_the_same_bits(tmp_path: Path, rng:
     classifier.model_.save(tmp_path / "network")
     with pytest.raises(FileFormatError, match=r"got a model without a classifier. Read it with models.load_model."):
         SequenceClassifier.load(tmp_path / "network")
+
+
+@pytest.mark.parametrize("lost", ["arguments", "classes", "state", "history"])
+def test_a_header_without_an_entry_is_an_error(lost: str, tmp_path: Path) -> None:
+    classifier = text_classifier(epochs=1, early_stopping=False).fit(["a", "b"], [0, 1])
+    classifier.save(tmp_path / "model")
+    arrays, header = read_file(tmp_path / "model")
+    del header["estimator"][lost]
+    write_file(tmp_path / "model", arrays, header)
+    with pytest.raises(FileFormatError) as error:
+        TextClassifier.load(tmp_path / "model")
+    assert str(error.value) == (
+        f"\"{tmp_path / 'model'}\" does not describe a TextClassifier: KeyError('{lost}'). Save it again."
+    )
 
 
 def test_a_function_as_tokenizer_is_not_saved(tmp_path: Path) -> None:

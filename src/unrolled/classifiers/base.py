@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -86,16 +86,21 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
             if value not in known and not (argument == "pooling" and value is None):
                 hint = closest(value, known) if isinstance(value, str) else "."
                 raise ValueError(f"{name}: unknown {argument} {value!r}{hint} Known: {', '.join(known)}.")
-        for argument in ("units", "layers", "epochs", "batch_size", "patience"):
-            value = getattr(self, argument)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"{name}: expected {argument} as a whole number of at least 1, got {value!r}.")
+        self._check_count("units", "layers", "epochs", "batch_size", "patience")
         for argument, least in (("dropout", 0.0), ("validation_fraction", 1e-9)):
             value = getattr(self, argument)
             if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not least <= value < 1:
                 raise ValueError(f"{name}: expected {argument} below 1 and not negative, got {value!r}.")
 
-    def _train(self, x: Array, y: Any, sample_weight: Any, keys: list[Hashable]) -> Self:
+    def _check_count(self, *arguments: str) -> None:
+        for argument in arguments:
+            value = getattr(self, argument)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(
+                    f"{type(self).__name__}: expected {argument} as a whole number of at least 1, got {value!r}."
+                )
+
+    def _train(self, x: Array, y: Any, sample_weight: Any, keys: Sequence[Hashable]) -> Self:
         """Fit the network on padded inputs; keys are equal where rows are equal."""
         self._check_arguments()
         self.classes_, codes = read_labels(y, len(x), type(self).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any, Self
 
 import numpy as np
@@ -87,7 +88,9 @@ class SequenceClassifier(RecurrentClassifier):
         if self.standardize:
             self.mean_, deviation = steps.mean(axis=0), steps.std(axis=0)
             self.scale_ = np.where(deviation > 1e-12 * np.abs(self.mean_), deviation, 1.0)
-        return self._train(self._pad(series), y, sample_weight, [(row.shape, row.tobytes()) for row in series])
+        return self._train(
+            self._pad(series), y, sample_weight, [blake2b(row.tobytes(), digest_size=16).digest() for row in series]
+        )
 
     def _inputs(self, X: Any) -> Array:
         series = self._read(X, reset=False)

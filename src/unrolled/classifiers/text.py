@@ -90,12 +90,13 @@ class TextClassifier(RecurrentClassifier):
         """
         if self.truncating not in TRUNCATING:
             raise ValueError(f'TextClassifier: expected truncating "middle", "pre" or "post", got {self.truncating!r}.')
+        self._check_count("maxlen", "embedding_dim")
         texts = as_texts(X, "X")
         if not texts:
             raise ValueError("TextClassifier: expected at least one text in X, got 0 rows.")
         self.vectorizer_ = TextVectorizer(self.tokenizer, self.stop_words, self.num_words, self.min_count)
         ids = self.vectorizer_.fit_transform(texts)
-        return self._train(self._pad(ids), y, sample_weight, list(map(tuple, ids)))
+        return self._train(self._pad(ids), y, sample_weight, texts)
 
     def _inputs(self, X: Any) -> Array:
         return self._pad(self.vectorizer_.transform(as_texts(X, "X")))
