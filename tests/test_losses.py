@@ -276,7 +276,8 @@ def test_labels_that_do_not_fit_are_told_what_does(loss, labels, shape, text):
     [
         (["pos", "neg"], TypeError,
          "y: expected numbers, got text. Number the classes first: np.unique(y, return_inverse=True)[1]."),
-        ([[1], [1, 2]], TypeError, "y: expected numbers in rows of equal length, got objects."),
+        ([[1], [1, 2]], TypeError, "y: expected an array of numbers, got rows of different lengths or objects. "
+         "Give every sample as many labels."),
         ([0.0, np.nan], ValueError, "y: expected finite numbers, got nan at [1]. Remove such rows."),
         (1.0, ShapeError, "y: expected one label per sample, got a single number."),
     ],

@@ -139,7 +139,7 @@ def test_add_pop_and_get_layer() -> None:
     with pytest.raises(ValueError, match=r"there is no layer 'gru'\. Layers: embedding, lstm, dense_1."):
         model.get_layer("gru")
     with pytest.raises(
-        ShapeError, match=r'GRU "gru": expected x with 3 axes \(batch, time, features\), got \(None, 5\)'
+        ShapeError, match=r'GRU "gru" needs sequences \(batch, time, features\), and Dense "dense_1" gives \(None, 5\)'
     ):
         model.add(layers.GRU(2))
     for several in (layers.LSTM(2, return_state=True), layers.Bidirectional(layers.GRU(2), merge_mode=None)):

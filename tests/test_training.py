@@ -486,16 +486,16 @@ BAD = [
     (lambda: binary_model(loss=None).evaluate(X, Y), NotCompiledError,
      'evaluate: "small" was compiled without a loss. Call compile(..., loss="binary_crossentropy").'),
     (fit(y=None), TypeError, "fit: expected labels y, got None."),
-    (fit(x=None), TypeError, "x: expected an array of inputs, got None."),
+    (fit(x=None), TypeError, "x: expected an array of numbers, got None."),
     (fit(y=Y[:-1]), ShapeError,
      "expected x and y with the same number of samples, got 20 in x (20, 2) and 19 in y (19,)."),
     (fit(x=X[:0], y=Y[:0]), ShapeError, "x: expected at least one sample, got an empty array of shape (0, 2)."),
     (fit(x=3.0), ShapeError, "x: expected an array with one row per sample, got a single number."),
     (fit(x=["good", "bad"], y=[1, 0]), TypeError,
-     "x: expected an array of numbers, got text. Turn words into ids first."),
+     "x: expected numbers, got text. Turn words into ids first (a tokenizer), then pad_sequences."),
     (fit(x=[[1, 2], [3]], y=[1, 0]), TypeError,
-     "x: expected an array of numbers, got rows of different lengths or objects. Pad token ids first: "
-     "preprocessing.sequence.pad_sequences(x, maxlen=...)."),
+     "x: expected an array of numbers, got rows of different lengths or objects. "
+     "Use pad_sequences to give all rows one length."),
     (fit(y=["pos"] * 20), TypeError,
      "y: expected numbers, got text. Number the classes first: np.unique(y, return_inverse=True)[1]."),
     (fit(batch_size=0), ValueError, "fit: batch_size: expected a whole number of at least 1, got 0."),
@@ -512,8 +512,8 @@ BAD = [
     (fit(validation_data=X), TypeError,
      "fit: expected validation_data as (x, y) or (x, y, sample_weight), got ndarray."),
     (fit(validation_data=(X, Y[:3])), ShapeError,
-     "expected fit: validation_data x and fit: validation_data y with the same number of samples, got 20 in "
-     "fit: validation_data x (20, 2) and 3 in fit: validation_data y (3,)."),
+     "expected validation_data x and validation_data y with the same number of samples, got 20 in "
+     "validation_data x (20, 2) and 3 in validation_data y (3,)."),
     (fit(sample_weight=np.ones(3)), ShapeError,
      "fit: sample_weight expected one number for each sample, shape (20,), got (3,)."),
     (fit(sample_weight=["a"] * 20), TypeError,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import math
 import os
-import warnings
 from collections.abc import Callable
 from typing import Any, TextIO
 
 import numpy as np
+
+from unrolled.errors import warn_user
 
 Logs = dict[str, float]
 HOOKS = tuple(
@@ -133,6 +135,9 @@ class History(Callback):
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
 
+    def __repr__(self) -> str:
+        return f"<History, epochs={len(self.epoch)}: {', '.join(self.history) or 'nothing'}>"
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Start a new list of epochs."""
         self.epoch = []
@@ -186,10 +191,9 @@ class _Monitor(Callback):
         """The watched value; warns if the logs do not have it."""
         value = (logs or {}).get(self.monitor)
         if value is None:
-            warnings.warn(
+            warn_user(
                 f"{type(self).__name__}: no {self.monitor!r} in the logs, only {', '.join(logs or {}) or 'nothing'}; "
-                "it does nothing. Set monitor to one of these, or give fit validation data.",
-                stacklevel=2,
+                "it does nothing. Set monitor to one of these, or give fit validation data."
             )
         return value
 
@@ -298,15 +302,25 @@ class ModelCheckpoint(_Monitor):
 
 
 class LearningRateScheduler(Callback):
-    """Sets the learning rate before each epoch: schedule(epoch, rate) -> rate, epoch from 0; verbose 1 prints."""
+    """Sets the learning rate before each epoch: schedule(epoch, rate) -> rate, epoch from 0; verbose 1 prints.
 
-    def __init__(self, schedule: Callable[[int, float], float], verbose: int = 0) -> None:
+    A schedule(epoch) of one argument is called with that.
+    """
+
+    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         super().__init__()
+        if not callable(schedule):
+            raise TypeError(f"LearningRateScheduler: expected a function schedule(epoch, rate), got {schedule!r}.")
         self.schedule, self.verbose = schedule, verbose
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Ask the schedule."""
-        rate = self.schedule(epoch, self.model.optimizer.learning_rate)
+        arguments = (epoch, self.model.optimizer.learning_rate)
+        try:
+            inspect.signature(self.schedule).bind(*arguments)
+        except TypeError:
+            arguments = arguments[:1]  # type: ignore[assignment]
+        rate = self.schedule(*arguments)
         if not isinstance(rate, int | float | np.integer | np.floating):
             raise TypeError(f"LearningRateScheduler: expected a number from schedule({epoch}, rate), got {rate!r}.")
         self.model.optimizer.learning_rate = float(rate)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -63,6 +65,19 @@ class TrainingDivergedError(ValueError):
     def __init__(self, text: str, *, history: Any = None, epoch: int = 0, batch: int = 0, tensor: str = "") -> None:
         super().__init__(text)
         self.history, self.epoch, self.batch, self.tensor = history, epoch, batch, tensor
+
+
+def show_call(thing: Any) -> str:
+    """The repr of what has get_config(): the call that makes it again."""
+    return f"{type(thing).__name__}({', '.join(f'{key}={value!r}' for key, value in thing.get_config().items())})"
+
+
+def warn_user(text: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside this package that led here."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "unrolled":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, category, stacklevel=level)
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from unrolled.errors import ShapeError
+from unrolled.layers.values import numeric_array
 from unrolled.parameters import Array, Shape
 
 MAX_FORWARD_ROWS = 1024
@@ -104,20 +105,7 @@ def check_samples(x: Any, name: str) -> Array:
 
     Raises: TypeError for text or ragged rows, ShapeError for no samples.
     """
-    if x is None:
-        raise TypeError(f"{name}: expected an array of inputs, got None.")
-    try:
-        array = np.asarray(x)
-    except ValueError:
-        array = np.empty(0, object)
-    if array.dtype == object and array.ndim == 1:
-        raise TypeError(
-            f"{name}: expected an array of numbers, got rows of different lengths or objects. "
-            "Pad token ids first: preprocessing.sequence.pad_sequences(x, maxlen=...)."
-        )
-    if array.dtype.kind not in "biuf":
-        what = "text" if array.dtype.kind in "US" else f"an array of {array.dtype}"
-        raise TypeError(f"{name}: expected an array of numbers, got {what}. Turn words into ids first.")
+    array = numeric_array(name, x)
     if array.ndim == 0:
         raise ShapeError(f"{name}: expected an array with one row per sample, got a single number.")
     if array.shape[0] == 0:
@@ -191,17 +179,12 @@ def as_numbers(y: Any, argument: str) -> Array:
 
     Raises: TypeError for text or ragged lists, ValueError for NaN or infinity.
     """
-    try:
-        array = np.asarray(y)
-        if array.dtype == object:
-            array = array.astype(np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{argument}: expected numbers in rows of equal length, got objects.") from None
-    if array.dtype.kind not in "biuf":
-        what = "text" if array.dtype.kind in "US" else str(array.dtype)
-        raise TypeError(
-            f"{argument}: expected numbers, got {what}. Number the classes first: np.unique(y, return_inverse=True)[1]."
-        )
+    array = numeric_array(
+        argument,
+        y,
+        text="Number the classes first: np.unique(y, return_inverse=True)[1].",
+        ragged="Give every sample as many labels.",
+    )
     if array.ndim == 0:
         raise ShapeError(f"{argument}: expected one label per sample, got a single number.")
     if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.errors import ShapeError
+from unrolled.errors import ShapeError, show_call
 from unrolled.parameters import Array
 
 Shape = tuple[int, ...]
@@ -46,7 +46,7 @@ class Initializer:
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+        return show_call(self)
 
 
 class Zeros(Initializer):

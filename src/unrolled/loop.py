@@ -52,7 +52,7 @@ class Fit:
             return False
         print(
             f"Stopped by Ctrl-C in epoch {self.epoch + 1} of {self.epochs}, after batch {self.batches} of "
-            f"{self.steps}; the history has {len(self.history.epoch)} epochs, the model keeps its weights.",
+            f"{self.steps}; the history has {_epochs(self.history)}, the model keeps its weights.",
             file=sys.stderr,
         )
         return True
@@ -110,6 +110,11 @@ class Fit:
             batch=number + 1,
             tensor=problem,
         )
+
+
+def _epochs(history: History) -> str:
+    count = len(history.epoch)
+    return f"{count} epoch{'' if count == 1 else 's'}"
 
 
 def diverged(caller: str, where: str, loss: float, problem: str, optimizer: optimizers.Optimizer | None) -> str:

@@ -7,13 +7,12 @@ categorical); behind any other activation they take the outputs as probabilities
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
-from unrolled.errors import ShapeError, closest
+from unrolled.errors import ShapeError, closest, show_call, warn_user
 from unrolled.feed import as_numbers, fits, show
 from unrolled.parameters import Array, Shape
 
@@ -58,13 +57,15 @@ class Loss:
         """
         return self._same_shape(as_numbers(y, argument), output_shape, argument).astype(dtype, copy=False)
 
+    def __repr__(self) -> str:
+        return show_call(self)
+
     def takes_logits(self, activation: str | None) -> bool:
         """Whether a model that ends in `activation` hands over logits; warns if from_logits contradicts it."""
         if self.from_logits and activation is not None:
-            warnings.warn(
+            warn_user(
                 f"{self.name}(from_logits=True), but the model ends in {activation}, which turns logits into "
-                "probabilities; the loss is computed from the logits before it. Drop from_logits or the activation.",
-                stacklevel=4,
+                "probabilities; the loss is computed from the logits before it. Drop from_logits or the activation."
             )
         return activation is not None and (self.from_logits or activation == self.activation)
 
@@ -87,7 +88,7 @@ class Loss:
         if not fits(y.shape, output_shape):
             raise ShapeError(
                 f"{argument}: {self.name} expected labels of the output's shape {show(output_shape)}, "
-                f"got {y.shape}.{self._remedy(y, output_shape)}"
+                f"got {y.shape}.{_steps_remedy(y, output_shape) or self._remedy(y, output_shape)}"
             )
         return y
 
@@ -274,6 +275,7 @@ class SparseCategoricalCrossentropy(Loss):
         if not fits(labels.shape, output_shape[:-1]):
             one_hot = labels.ndim == len(output_shape) and labels.shape[-1] == classes
             remedy = " One-hot labels need loss='categorical_crossentropy'." if one_hot else ""
+            remedy = remedy or _steps_remedy(labels, output_shape)
             raise ShapeError(
                 f"{argument}: {self.name} expected class numbers of shape {show(output_shape[:-1])} for the output "
                 f"{show(output_shape)}, got {labels.shape}.{remedy}"
@@ -329,6 +331,15 @@ class MeanAbsoluteError(Loss):
         """Values and their gradient; see Loss.compute."""
         error = y - y_true
         return np.abs(error).mean(axis=-1), np.sign(error) / y.dtype.type(y.shape[-1]) if gradient else None
+
+
+def _steps_remedy(y: Array, output_shape: Shape) -> str:
+    """What to do if the outputs have steps and the labels have not, or the other way round."""
+    if len(output_shape) == 3 and (y.ndim == 1 or (y.ndim == 2 and y.shape[1] in (1, output_shape[2]))):
+        return " For one label a row give the last recurrent layer return_sequences=False."
+    if len(output_shape) == 2 and y.ndim == 3:
+        return " For a label at every step give the last recurrent layer return_sequences=True."
+    return ""
 
 
 def log_softmax(z: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unrolled import losses
-from unrolled.errors import closest
+from unrolled.errors import closest, show_call
 from unrolled.parameters import Array, Shape
 
 
@@ -61,6 +61,9 @@ class Metric:
     def get_config(self) -> dict[str, Any]:
         """Arguments that make this metric again."""
         return {"name": self.name}
+
+    def __repr__(self) -> str:
+        return show_call(self)
 
 
 class BinaryAccuracy(Metric):

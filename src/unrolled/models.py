@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -14,12 +12,12 @@ import numpy as np
 from unrolled import random as streams
 from unrolled import saving
 from unrolled.batch import Sequence, Value
-from unrolled.errors import FileFormatError, NotBuiltError, PaddingWarning, ShapeError, UnknownAxisError
-from unrolled.layers import Embedding, InputLayer, Layer, Recurrent
+from unrolled.errors import FileFormatError, NotBuiltError, PaddingWarning, ShapeError, UnknownAxisError, warn_user
+from unrolled.layers import Embedding, InputLayer, Layer, Recurrent, TimeDistributed
 from unrolled.layers.base import assign_all, automatic_name, deserialize, serialize
 from unrolled.layers.values import as_array, as_value, cast
 from unrolled.parameters import Array, Backprop, Gradients, Mode, Parameter, Shape, no_backprop
-from unrolled.summary import summary_lines
+from unrolled.summary import show_shape, summary_lines
 from unrolled.training import Trainable
 
 
@@ -69,6 +67,7 @@ class Sequential(Trainable):
         """
         if not isinstance(layer, Layer):
             remedy = f" Write {layer.__name__}(...)." if isinstance(layer, type) else ""
+            remedy = " Add its layers one by one." if isinstance(layer, Sequential) else remedy
             raise TypeError(f"{self.label}: expected a layer, got {layer!r}.{remedy}")
         if isinstance(layer, InputLayer):
             if self._layers:
@@ -128,7 +127,7 @@ class Sequential(Trainable):
 
         Raises: ShapeError if a layer does not fit.
         """
-        shape = self._input if input_shape is None else tuple(input_shape)
+        shape = self._input if input_shape is None else self._first().shape_argument("input_shape", input_shape)
         if shape is None:
             raise ShapeError(
                 f"{self.label}: expected input_shape with the batch axis, for example build((None, 26, 8))."
@@ -137,9 +136,15 @@ class Sequential(Trainable):
         self._build(shape)
 
     def _build(self, shape: Shape | None) -> None:
-        for layer in self._layers:
+        for i, layer in enumerate(self._layers):
             if shape is None:
                 return
+            if i and len(shape) == 2 and (layer.input_rank == 3 or isinstance(layer, TimeDistributed)):
+                raise ShapeError(
+                    f"{self.label}: {layer.label} needs sequences (batch, time, features), and "
+                    f"{self._layers[i - 1].label} gives {show_shape(shape)}.\n"
+                    "Make the recurrent layer before it return_sequences=True, or put RepeatVector(n) between them."
+                )
             layer.ensure_built(shape)
             shape = layer.compute_output_shape(shape)
             if isinstance(shape, list) or (shape and isinstance(shape[0], tuple)):
@@ -281,16 +286,32 @@ class Sequential(Trainable):
         def backprop(d_y: Any, gradients: Gradients) -> Any:
             for back, dtype in reversed(steps):
                 d_y = back(cast(d_y, dtype), gradients)
-            return d_y.reshape(x.shape) if isinstance(x, np.ndarray) and d_y is not None else d_y
+            return d_y.reshape(x.shape) if wants_x and isinstance(x, np.ndarray) and d_y is not None else d_y
 
         return y, backprop if mode.keep else no_backprop
 
     def __call__(self, x: Any, training: bool = False) -> Any:
         """Outputs for one batch, as an array; training=True switches dropout on."""
-        array = np.asarray(x)
-        self.build_from_data(array)
-        y, _ = self.forward(self.check_input(array), Mode(training=training, random=self.random))
+        y, _ = self.forward(self._inputs(x, "x"), Mode(training=training, random=self.random))
         return as_array(y)
+
+    @property
+    def stateful(self) -> bool:
+        """Whether a layer carries its states from batch to batch."""
+        return any(layer.stateful for layer in self._everywhere() if isinstance(layer, Recurrent))
+
+    def reset_states(self) -> None:
+        """Forget the states that stateful layers carry from batch to batch."""
+        for layer in self._everywhere():
+            if isinstance(layer, Recurrent):
+                layer.reset_states()
+
+    def _everywhere(self) -> Iterator[Layer]:
+        """All layers, and those inside them."""
+        found = list(self._layers)
+        while found:
+            yield (layer := found.pop(0))
+            found += layer.sublayers
 
     def _look_for_padding(self, position: int, y: Sequence) -> None:
         """Warn once if a recurrent layer reads on through trailing zeros that nothing masks."""
@@ -300,10 +321,11 @@ class Sequential(Trainable):
         for layer in self._layers[position + 1 :]:
             if isinstance(layer, Recurrent) and not layer.go_backwards and not layer.return_sequences:
                 self._padding_seen = True
-                _warn(
+                warn_user(
                     f"{trailing} of {y.shape[0]} rows end in zeros, and {layer.label} runs on through them: its last "
                     "state has to survive the padding. Use pad_sequences(..., padding='pre'), or Embedding(..., "
-                    "mask_zero=True)."
+                    "mask_zero=True).",
+                    PaddingWarning,
                 )
                 return
 
@@ -366,17 +388,21 @@ class Sequential(Trainable):
         return f"<{self.label}, {len(self._layers)} layers{'' if self.built else ', not built'}>"
 
 
-def load_model(path: str | os.PathLike[str]) -> Sequential:
+def load_model(path: str | os.PathLike[str], compile: bool = True) -> Sequential:
     """The model that model.save wrote: weights, optimizer with its state, and random state.
 
     The global random stream is not touched.
 
+    Args:   compile: False leaves the optimizer, loss and metrics out.
+
     Raises: FileNotFoundError; FileFormatError if the file is broken, truncated, of another kind or of a newer format.
     """
-    return model_from(path, *saving.read_file(path))
+    return model_from(path, *saving.read_file(path), compile)
 
 
-def model_from(path: str | os.PathLike[str], arrays: dict[str, Array], header: dict[str, Any]) -> Sequential:
+def model_from(
+    path: str | os.PathLike[str], arrays: dict[str, Array], header: dict[str, Any], compile: bool = True
+) -> Sequential:
     """The model of a file's arrays and header, which contents described; path is for errors."""
     if header.get("kind") != "model":
         raise FileFormatError(f'"{path}" holds weights alone. Make the model and call model.load_weights(path).')
@@ -386,7 +412,7 @@ def model_from(path: str | os.PathLike[str], arrays: dict[str, Array], header: d
             model = Sequential.from_config(header["model"])
         if weights:
             model.set_weights(weights)
-        if header["compile"] is not None:
+        if compile and header["compile"] is not None:
             model.compile_from_config(header["compile"])
             if model.optimizer is not None:
                 state = {k.removeprefix("optimizer/"): v for k, v in arrays.items() if k.startswith("optimizer/")}
@@ -402,11 +428,3 @@ def _weights(path: str | os.PathLike[str], arrays: dict[str, Array], header: dic
         return [arrays[f"weights/{name}"] for name in header["weights"]]
     except (KeyError, TypeError) as error:
         raise FileFormatError(f'"{path}" lacks weights that its header names: {error}. Save the model again.') from None
-
-
-def _warn(text: str) -> None:
-    """Warn at the line outside this package that led here."""
-    level, frame = 2, sys._getframe(2)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "unrolled":
-        level, frame = level + 1, frame.f_back
-    warnings.warn(text, PaddingWarning, stacklevel=level + 1)

@@ -13,11 +13,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unrolled import _native
-from unrolled.errors import ShapeError, closest
+from unrolled.errors import ShapeError, closest, show_call
 from unrolled.parameters import Array, Gradient, Gradients, Parameter, RowGradient
 
 State = dict[str, Any]
 Work = tuple[Parameter, Gradient, list[Array]]
+_OLD_NAMES = {
+    "lr": "Write learning_rate=...",
+    "decay": "Lower learning_rate with callbacks.LearningRateScheduler or ReduceLROnPlateau.",
+}
 RULES = {name: number for number, (name, _) in enumerate(_native.rules())}
 
 
@@ -43,8 +47,12 @@ class Optimizer:
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         name: str | None = None,
+        **unknown: Any,
     ) -> None:
         self.name = name or self.default_name
+        for argument in unknown:
+            remedy = _OLD_NAMES.get(argument, "Leave it out.")
+            raise TypeError(f'{self.name}: there is no argument "{argument}". {remedy}')
         self.learning_rate = learning_rate
         self.weight_decay = None if weight_decay is None else self._number("weight_decay", weight_decay)
         clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
@@ -153,6 +161,9 @@ class Optimizer:
             "clipvalue": self.clipvalue,
             "global_clipnorm": self.global_clipnorm,
         }
+
+    def __repr__(self) -> str:
+        return show_call(self)
 
     def _change(
         self, value: Array, gradient: Gradient, state: list[Array], size: float, decay: float, scale: float

@@ -46,6 +46,10 @@ class Parameter:
         """A copy of the array."""
         return self.value.copy()
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """np.asarray(parameter): a copy, so that the weights change only through assign."""
+        return self.value.astype(dtype or self.dtype)
+
     def assign(self, value: Any) -> None:
         """Overwrite the array in place.
 

@@ -29,11 +29,15 @@ def write_file(path: str | os.PathLike[str], arrays: dict[str, Array], header: d
     """Write arrays and a header; an older file of that name stays whole until the new one is complete.
 
     Args:   header: plain data; "format" is added.
-    Raises: OSError if the folder does not exist or cannot be written.
+    Raises: OSError if the folder does not exist or cannot be written; TypeError for what is no path.
     """
     from safetensors.numpy import save
 
-    target = Path(path)
+    target = _path(path)
+    if target.is_dir():
+        raise IsADirectoryError(f'"{target}" is a folder. Give the name of a file, for example "{target / "model"}".')
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f'There is no folder "{target.parent}". Make it first.')
     content = save(
         {name: np.ascontiguousarray(array) for name, array in arrays.items()},
         metadata={KEY: json.dumps({"format": FORMAT, **header})},
@@ -56,7 +60,7 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str,
     """
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
+    path = _path(path)
     if not path.exists():
         raise FileNotFoundError(f'There is no file "{path}".')
     _refuse_other_kinds(path)
@@ -69,6 +73,12 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str,
             f'"{path}" is broken or truncated ({error}). Copy it again, or save the model again.'
         ) from None
     return arrays, _header(path, metadata)
+
+
+def _path(path: Any) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"expected the path of a file as text or pathlib.Path, got {type(path).__name__}.")
+    return Path(path)
 
 
 def _refuse_other_kinds(path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -73,6 +74,11 @@ class Trainable(ABC):
     @abstractmethod
     def build_from_data(self, x: Any) -> None:
         """Make the parameters if they are not there yet."""
+
+    @property
+    def stateful(self) -> bool:
+        """Whether batches must be passed forward one by one, in the size that was asked for."""
+        return False
 
     @abstractmethod
     def check_input(self, x: Any) -> Array:
@@ -148,7 +154,7 @@ class Trainable(ABC):
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
-        validation_freq: int = 1,
+        validation_freq: int | Collection[int] = 1,
     ) -> History:
         """Train for a number of epochs.
 
@@ -192,9 +198,12 @@ class Trainable(ABC):
         if batch_size is None and steps is not None:
             batch_size = math.ceil(len(data) / steps)
         size = feed.check_batch_size(batch_size, "fit")
+        held_size = size if validation_batch_size is None else validation_batch_size
+        held_size = feed.check_count(held_size, "fit: validation_batch_size")
         if held_out is not None and validation_steps is not None:
-            rows = feed.check_count(validation_steps, "fit: validation_steps") * (validation_batch_size or size)
-            held_out = held_out.take(slice(0, rows))
+            held_out = held_out.take(slice(0, feed.check_count(validation_steps, "fit: validation_steps") * held_size))
+        if not isinstance(validation_freq, list | tuple | set):
+            validation_freq = feed.check_count(validation_freq, "fit: validation_freq")
         count = steps or math.ceil(len(data) / size)
         run = Fit(self, verbose, callbacks, epochs, count)
         run.logger.samples, run.logger.batch_size = (
@@ -208,7 +217,7 @@ class Trainable(ABC):
                 run.start_epoch(epoch)
                 run.train(islice(stream, count) if stream else feed.batches(data, size, shuffle, self.random))
                 if held_out is not None and due(epoch, validation_freq):
-                    run.validate(held_out, feed.check_batch_size(validation_batch_size or size, "fit: validation"))
+                    run.validate(held_out, held_size)
                 run.end_epoch()
                 if self.stop_training:
                     break
@@ -256,7 +265,8 @@ class Trainable(ABC):
         """Outputs for inputs x, (N, K) or (N, T, K).
 
         The samples are passed forward in groups chosen by the library, so the result does not depend on batch_size;
-        that only matters together with steps (the first steps * batch_size samples). Nothing is printed.
+        that only matters for stateful layers, and together with steps (the first steps * batch_size samples). Nothing
+        is printed.
 
         Raises: ValueError or TypeError for inputs that do not fit.
         """
@@ -267,7 +277,8 @@ class Trainable(ABC):
         hooks = CallbackList(callbacks, self, {"verbose": verbose, "epochs": 1, "steps": 1})
         hooks.call("on_predict_begin", {})
         outputs = []
-        for number, rows in enumerate(feed.slices(len(checked), feed.forward_rows(checked, 1, self._width()))):
+        group = size if self.stateful else feed.forward_rows(checked, 1, self._width())
+        for number, rows in enumerate(feed.slices(len(checked), group)):
             hooks.call("on_predict_batch_begin", number, {})
             outputs.append(self._forward(checked[rows], PREDICT, logits=False).y)
             hooks.call("on_predict_batch_end", number, {})
@@ -344,8 +355,9 @@ class Trainable(ABC):
                 f"y: expected labels of shape (N, {', '.join(map(str, expected[1:]))}), one for each output, "
                 f"got (N, {', '.join(map(str, batch.y.shape[1:]))})."
             )
-        values, d_y = self.loss.compute(batch.y, out.y, self._logits, gradient)
-        loss, share = losses.reduce(values, batch.weight, out.mask, self.loss.reduction)
+        with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite is reported by the caller
+            values, d_y = self.loss.compute(batch.y, out.y, self._logits, gradient)
+            loss, share = losses.reduce(values, batch.weight, out.mask, self.loss.reduction)
         if d_y is not None:
             d_y *= share if isinstance(share, float) else share[..., None]
         return loss, d_y
@@ -364,7 +376,7 @@ class Trainable(ABC):
     def _evaluate(self, data: Data, size: int, hooks: CallbackList, guard: CtrlC | None = None) -> Logs:
         """Loss and metrics over the data in batches of `size` (which matters for the loss only where masks do)."""
         watched = hooks.has("on_test_batch_begin") or hooks.has("on_test_batch_end")
-        group = size if watched else feed.forward_rows(data.x, size, self._width())
+        group = size if watched or self.stateful else feed.forward_rows(data.x, size, self._width())
         self._reset_metrics()
         total, seen = 0.0, 0
         hooks.call("on_test_begin", {})
@@ -399,7 +411,8 @@ class Trainable(ABC):
     def _data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any, caller: str) -> Data:
         """Checked arrays; also settles the metrics and whether the loss takes logits."""
         assert self.loss is not None
-        x_name, y_name = ("x", "y") if ":" not in caller else (f"{caller} x", f"{caller} y")
+        where = caller.partition(": ")[2]
+        x_name, y_name = (f"{where} x", f"{where} y") if where else ("x", "y")
         samples = feed.check_samples(x, x_name)
         if y is None:
             raise TypeError(f"{caller}: expected labels y, got None.")

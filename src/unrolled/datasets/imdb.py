@@ -57,6 +57,8 @@ def load_data(
         num_words = kwargs.pop("nb_words")
     if kwargs:
         raise TypeError(f"imdb.load_data: got the unknown argument {next(iter(kwargs))!r}.")
+    if num_words is not None and (isinstance(num_words, bool) or not isinstance(num_words, int | np.integer)):
+        raise TypeError(f"imdb.load_data: expected num_words to be a whole number or None, got {num_words!r}.")
     names = ("x_train", "y_train", "x_test", "y_test")
     file = find_file(path, "imdb.npz", _ARRAYS_SHA256)
     arrays = read_npz(file, names)

@@ -31,6 +31,20 @@ def automatic_name(class_name: str) -> str:
     return f"{snake}_{number}" if number else snake
 
 
+def whole_signature(cls: type) -> inspect.Signature:
+    """All arguments of a class: **kwargs of its __init__ stands for the keywords of the classes it derives from."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in (base for base in cls.__mro__ if "__init__" in vars(base)):
+        own = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+        first = not found
+        for p in own:
+            if p.kind == p.KEYWORD_ONLY or (first and p.kind == p.POSITIONAL_OR_KEYWORD):
+                found.setdefault(p.name, p)
+        if not any(p.kind == p.VAR_KEYWORD for p in own):
+            break
+    return inspect.Signature(sorted(found.values(), key=lambda p: p.kind))
+
+
 def forget_names() -> None:
     """Start all automatic names afresh."""
     with _counters_lock:
@@ -54,10 +68,18 @@ class Layer(Checks):
 
     logits_activation: str | None = None
     registry: ClassVar[dict[str, type[Layer]]] = {}
+    # Keras' arguments that ours lack: names (a pattern), values that are taken and ignored (none named: any), remedy
+    elsewhere: ClassVar[tuple[tuple[str, tuple[Any, ...], str], ...]] = (
+        (".*_regularizer", (None,), "Leave it out; optimizers.AdamW(weight_decay=...) keeps weights small."),
+        (".*_constraint", (None,), "Leave it out; optimizers take clipnorm=... to keep steps small."),
+        ("autocast", (), ""),
+    )
+    __signature__: ClassVar[inspect.Signature]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         Layer.registry[cls.__name__] = cls
+        cls.__signature__ = whole_signature(cls)
 
     def __init__(
         self,
@@ -94,17 +116,16 @@ class Layer(Checks):
         return self._parent_path + self.name
 
     def _refuse(self, unknown: dict[str, Any]) -> None:
-        for argument in unknown:
-            known = {
-                p.name
-                for cls in type(self).__mro__
-                if "__init__" in vars(cls)
-                for p in inspect.signature(vars(cls)["__init__"]).parameters.values()
-                if p.name != "self" and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-            }
-            near = difflib.get_close_matches(argument, known, n=1)
-            hint = f' Did you mean "{near[0]}"?' if near else f" Known arguments: {', '.join(sorted(known))}."
-            raise TypeError(f'{self.label}: there is no argument "{argument}".{hint}')
+        for argument, value in unknown.items():
+            entry = next((e for e in self.elsewhere if re.fullmatch(e[0], argument)), None)
+            if entry is None:
+                known = inspect.signature(type(self)).parameters
+                near = difflib.get_close_matches(argument, known, n=1)
+                hint = f' Did you mean "{near[0]}"?' if near else f" Known arguments: {', '.join(sorted(known))}."
+                raise TypeError(f'{self.label}: there is no argument "{argument}".{hint}')
+            _, off, remedy = entry
+            if off and value not in off:
+                raise TypeError(f"{self.label}: {argument}={value!r} is not supported. {remedy}")
 
     def _float_type(self, dtype: Any) -> np.dtype[Any]:
         try:
@@ -300,6 +321,8 @@ def assign_all(label: str, parameters: list[Parameter], arrays: Iterable[Any]) -
 
     Raises: ShapeError listing what is expected; TypeError for what is not numeric.
     """
+    if arrays is None or isinstance(arrays, str):
+        raise TypeError(f"{label}: expected a list of {len(parameters)} arrays, got {arrays!r}.")
     values = [np.asarray(array) for array in arrays]
     if [v.shape for v in values] != [p.shape for p in parameters]:
         expected = "\n".join(f"  {p.path} {p.shape}" for p in parameters) or "  (none)"

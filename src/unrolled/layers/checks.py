@@ -125,7 +125,8 @@ class Checks:
     def check_input(self, x: Any) -> Array:
         """A user's x as a float array of this layer's dtype; for the layer that stands first.
 
-        Raises: TypeError for text or objects; ValueError or ShapeError for NaN, missing rows or steps, wrong axes.
+        Raises: TypeError for text or objects; ValueError or ShapeError for NaN or infinity, missing rows or steps,
+                wrong axes.
         """
         array = numeric_array(self.label, x)
         self.require_rank(array, self.input_rank)
@@ -139,12 +140,14 @@ class Checks:
         features = self.built_features
         if features is not None:
             self.require_features(array, features)
-        array = np.require(array, self.dtype, ["C_CONTIGUOUS", "ALIGNED"])
-        wrong = np.isnan(array)
-        if wrong.any():
-            where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        with np.errstate(over="ignore"):  # what does not fit float32 is infinite, and refused as such
+            array = np.require(array, self.dtype, ["C_CONTIGUOUS", "ALIGNED"])
+        finite = np.isfinite(array)
+        if not finite.all():
+            where = tuple(int(i) for i in np.argwhere(~finite)[0])
+            what = "NaN" if np.isnan(array[where]) else f"infinity (or what {self.dtype} cannot hold)"
             raise ValueError(
-                f"{self.label}: x holds NaN, first at x{list(where)}; {int(wrong.sum())} in all.\n"
+                f"{self.label}: x holds {what}, first at x{list(where)}; {int((~finite).sum())} in all.\n"
                 "Fill or drop them before (numpy.nan_to_num, or dropna in pandas)."
             )
         return array

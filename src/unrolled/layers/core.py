@@ -334,6 +334,8 @@ class Masking(Layer):
 
     def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if isinstance(mask_value, bool) or not isinstance(mask_value, int | float | np.number):
+            raise TypeError(f"{self.label}: expected mask_value to be a number, got {mask_value!r}.")
         self.mask_value = float(mask_value)
 
     def forward(self, x: Sequence, mode: Mode) -> tuple[Sequence, Backprop]:

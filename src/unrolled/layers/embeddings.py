@@ -108,7 +108,7 @@ class Embedding(Layer):
         return np.ascontiguousarray(array, dtype=np.int32)
 
     def _require_whole(self, array: Array) -> None:
-        wrong = array != np.floor(array)  # True for NaN
+        wrong = (array != np.floor(array)) | np.isinf(array)  # the first is True for NaN
         if wrong.any():
             row, step = (int(i) for i in np.argwhere(wrong)[0])
             raise TypeError(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unrolled import _native, engine, initializers
+from unrolled.activations import Activation
 from unrolled.batch import Sequence
 from unrolled.errors import ShapeError
 from unrolled.layers.base import Layer
@@ -21,7 +22,7 @@ def engine_activation(layer: Layer, argument: str, value: Any) -> str:
 
     Raises: ValueError naming the layer, the argument and the activations there are.
     """
-    name = "linear" if value is None else getattr(value, "name", None) or getattr(value, "__name__", value)
+    name = "linear" if value is None else value.name if isinstance(value, Activation) else value
     if name not in engine.ACTIVATIONS:
         near = difflib.get_close_matches(str(name), engine.ACTIVATIONS, n=1)
         hint = f' Did you mean "{near[0]}"?' if near else ""
@@ -66,6 +67,13 @@ class Recurrent(Layer):
 
     input_rank = 3
     cell: ClassVar[str]
+    elsewhere = (
+        *Layer.elsewhere,
+        ("dropout", (0, None), "Put SpatialDropout1D(rate) in front of the layer: dropout of the input is the same."),
+        ("recurrent_dropout", (0, None), "Leave it out, or put SpatialDropout1D(rate) in front of the layer."),
+        ("time_major", (False,), "Give x as (batch, time, features): x.swapaxes(0, 1)."),
+        ("implementation|use_cudnn|seed", (), ""),
+    )
 
     def __init__(
         self,

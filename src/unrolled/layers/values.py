@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,26 +13,30 @@ from unrolled.errors import ShapeError
 from unrolled.parameters import Array
 
 
-def numeric_array(label: str, x: Any) -> Array:
-    """Anything array-like as an array of numbers.
+def numeric_array(
+    label: str,
+    x: Any,
+    text: str = "Turn words into ids first (a tokenizer), then pad_sequences.",
+    ragged: str = "Use pad_sequences to give all rows one length.",
+) -> Array:
+    """Anything array-like as an array of numbers; objects that are numbers (from pandas, say) become floats.
 
-    Raises: TypeError for text, ragged lists and other objects, saying what to do.
+    Args:   text, ragged: what the message tells to do about text, and about rows of different lengths.
+    Raises: TypeError for text, ragged lists and other objects.
     """
+    if x is None or isinstance(x, dict | set) or hasattr(x, "__next__"):
+        raise TypeError(f"{label}: expected an array of numbers, got {None if x is None else type(x).__name__}.")
     try:
         array = np.asarray(x)
     except ValueError:
         array = np.empty(0, object)
-    if array.dtype.kind in "USO":
-        flat = array.reshape(-1)
-        is_text = array.dtype.kind in "US" or isinstance(flat[0] if flat.size else None, str)
-        if is_text:
-            raise TypeError(
-                f"{label}: expected numbers, got text. Turn words into ids first (a tokenizer), then pad_sequences."
-            )
-        raise TypeError(
-            f"{label}: expected an array of numbers, got rows of different lengths or objects. "
-            "Use pad_sequences to give all rows one length."
-        )
+    if array.dtype.kind in "US" or (array.dtype == object and any(isinstance(v, str) for v in array.flat)):
+        raise TypeError(f"{label}: expected numbers, got text. {text}")
+    if array.dtype == object and array.size:
+        with suppress(TypeError, ValueError):  # ValueError: rows of different lengths
+            array = array.astype(np.float64) if array.ndim > 1 else np.array([np.asarray(row) for row in array], float)
+    if array.dtype == object:
+        raise TypeError(f"{label}: expected an array of numbers, got rows of different lengths or objects. {ragged}")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{label}: expected real numbers, got {array.dtype}.")
     return array
@@ -59,8 +64,10 @@ def as_value(x: Array, mask: Any = None, label: str = "layer", share: bool = Tru
     if mask is not None:
         mask = np.asarray(mask)
         if mask.shape != x.shape[:2] or mask.dtype != bool:
+            remedy = " Use mask.astype(bool), True = keep." if mask.shape == x.shape[:2] else ""
             raise ShapeError(
                 f"{label}: expected mask (batch, time) = {x.shape[:2]} of bool, got {mask.shape} of {mask.dtype}."
+                f"{remedy}"
             )
     if x.ndim == 3 and x.dtype.kind == "f":
         return Sequence.from_array(x, mask) if share else positions(x, mask)
