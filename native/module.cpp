@@ -207,8 +207,8 @@ Plan plan_of(Ids index, std::optional<nb::ndarray<const bool, nb::c_contig, nb::
   require(index.shape(0) < most && index.shape(1) < most && index.size() + index.shape(0) < most,
           "a batch has fewer than 2^31 - 2^16 steps");
   require(values >= 0 && size_t(values) < most, "values: 0 to 2^31 - 2^16");
-  if (!all_below(index.data(), index.size(), values)) throw nb::index_error("index outside the table");
   require_aligned(index, lead);
+  if (!all_below(index.data(), index.size(), values)) throw nb::index_error("index outside the table");
   const uint8_t *m = mask ? reinterpret_cast<const uint8_t *>(mask->data()) : nullptr;
   nb::gil_scoped_release release;
   return make_plan(index.data(), m, lead.data(), int(index.shape(0)), int(index.shape(1)), values, reverse, row_states);

@@ -17,7 +17,7 @@ constexpr int rows_for(int columns) {
   return rows > 12 ? 12 : rows;
 }
 constexpr int most_together = 96;  // rows that one call takes
-constexpr int panel_columns = UNROLLED_REGISTERS == 32 ? 4 : 4;  // vectors in a full panel
+constexpr int panel_columns = 4;  // vectors in a full panel
 
 template <class T, int C, int R>
 static void rows_product_of(const T *const *a, const T *b, int K, const T *const *init, T *const *out, size_t at) {

@@ -151,6 +151,15 @@ def test_prediction_has_the_bits_of_the_kept_pass(cell, rng):
             backprop(None, Gradients())
 
 
+def test_backprop_runs_once(rng):
+    case = random_case("lstm", (3, 4, 2, 5), rng)
+    y, backprop = case.layer.forward(Sequence.from_array(case.x), Mode(keep=True))
+    d_y = (np.zeros(y[0].values.shape), None, None)
+    backprop(d_y, Gradients())
+    with pytest.raises(RuntimeError, match=r"backprop runs once, for it overwrites the stash\. Run forward again\.$"):
+        backprop(d_y, Gradients())
+
+
 # ---- what runs is counted ----
 
 

@@ -10,7 +10,7 @@ namespace UNROLLED_LEVEL {
 
 template <class T> struct GruResetBefore {
   static constexpr int gates = 3, slots = 4;
-  static constexpr bool has_c = false, forward_stash = true, recurrent_bias = false;
+  static constexpr bool has_c = false, recurrent_bias = false;
   static constexpr int W = width<T>;
 
   static void pack(const T *U, int H, Weights<T> &w, T *forward, T *backward, T *forward2, T *backward2) {

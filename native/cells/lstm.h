@@ -8,7 +8,7 @@ namespace UNROLLED_LEVEL {
 
 template <class T> struct Lstm {
   static constexpr int gates = 4, slots = 4;
-  static constexpr bool has_c = true, forward_stash = true, recurrent_bias = false;
+  static constexpr bool has_c = true, recurrent_bias = false;
   static constexpr int W = width<T>;
 
   static void pack(const T *U, int H, Weights<T> &w, T *forward, T *backward, T *, T *) {

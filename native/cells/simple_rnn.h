@@ -7,7 +7,7 @@ namespace UNROLLED_LEVEL {
 
 template <class T> struct SimpleRnn {
   static constexpr int gates = 1, slots = 1;
-  static constexpr bool has_c = false, forward_stash = false, recurrent_bias = false;
+  static constexpr bool has_c = false, recurrent_bias = false;
   static constexpr int W = width<T>;
 
   static void pack(const T *U, int H, Weights<T> &w, T *forward, T *backward, T *, T *) {

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from unrolled import _native
 
 ACTIVATIONS = ("tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign")
@@ -64,9 +66,9 @@ def set_num_threads(n: int) -> None:
 
     Raises: ValueError if n is not a positive integer.
     """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise ValueError(f"set_num_threads: expected a positive integer, got {n!r}.")
-    _native.set_threads(n)
+    _native.set_threads(int(n))
 
 
 def get_num_threads() -> int:

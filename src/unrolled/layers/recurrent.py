@@ -159,7 +159,13 @@ class Recurrent(Layer):
         if not mode.keep:
             return y, no_backprop
 
+        used = False
+
         def backprop(d_y: Any, gradients: Gradients) -> Any:
+            nonlocal used
+            if used:
+                raise RuntimeError(f"{self.label}: backprop runs once, for it overwrites the stash. Run forward again.")
+            used = True
             d_x, d_states = self._backward(sequence, ran, d_y, gradients, mode)
             if d_x is not None and not isinstance(x, Sequence):
                 d_x = d_x[sequence.index]
