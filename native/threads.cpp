@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
@@ -57,8 +58,12 @@ struct Pool {
 
   void work(unsigned seen) {
     while (true) {
-      // Parallel parts of a training step follow each other closely: spin a little before sleeping.
-      for (int spin = 0; spin < 4000 && generation.load(std::memory_order_acquire) == seen; spin++) relax();
+      // Parallel parts of a training step follow each other closely, and waking takes long: spin a little before sleeping.
+      const auto patience = std::chrono::steady_clock::now() + std::chrono::microseconds(200);
+      for (int spin = 1; generation.load(std::memory_order_acquire) == seen; spin++) {
+        relax();
+        if (spin % 64 == 0 && std::chrono::steady_clock::now() > patience) break;
+      }
       if (generation.load(std::memory_order_acquire) == seen) {
         std::unique_lock<std::mutex> lock(mutex);
         wake.wait(lock, [&] { return generation.load(std::memory_order_relaxed) != seen; });
