@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <mutex>
 #include <new>
 #include <system_error>
@@ -22,6 +23,10 @@ inline void relax() {
   __builtin_ia32_pause();
 #endif
 }
+
+// A thread's first exception needs a little memory of its own, and the C library ends the process if there is none: each
+// thread gets it while there is.
+void get_ready_to_throw() { (void)std::uncaught_exceptions(); }
 
 struct Pool {
   std::mutex owner;  // held by the Python thread whose tasks the pool runs
@@ -57,6 +62,7 @@ struct Pool {
   }
 
   void work(unsigned seen) {
+    get_ready_to_throw();
     while (true) {
       // Parallel parts of a training step follow each other closely, and waking takes long: spin a little before sleeping.
       const auto patience = std::chrono::steady_clock::now() + std::chrono::microseconds(200);
@@ -128,6 +134,7 @@ void start_afresh() {
   buffers = new BufferPool;
 }
 const bool started = [] {
+  get_ready_to_throw();
   start_afresh();
   pthread_atfork(nullptr, nullptr, start_afresh);
   return true;
