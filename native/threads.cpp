@@ -33,6 +33,7 @@ struct Pool {
   std::mutex mutex;
   std::condition_variable wake;
   std::vector<std::thread> workers;
+  std::atomic<int> ready{0};  // workers that can run tasks
   int asked = 0;  // workers that should be there; the system may grant fewer
   std::atomic<unsigned> generation{0};
   std::atomic<int> next{0};
@@ -63,6 +64,7 @@ struct Pool {
 
   void work(unsigned seen) {
     get_ready_to_throw();
+    ready.fetch_add(1, std::memory_order_release);
     while (true) {
       // Parallel parts of a training step follow each other closely, and waking takes long: spin a little before sleeping.
       const auto patience = std::chrono::steady_clock::now() + std::chrono::microseconds(200);
@@ -89,11 +91,13 @@ struct Pool {
     for (auto &worker : workers) worker.join();
     workers.clear();
     stop = false;
+    ready.store(0);
     const unsigned seen = generation.load();
     try {
       for (int i = 0; i < n; i++) workers.emplace_back([this, seen] { work(seen); });
     } catch (const std::system_error &) {  // no more threads to be had: those that started do the work
     }
+    while (ready.load(std::memory_order_acquire) < static_cast<int>(workers.size())) std::this_thread::yield();
   }
 
   void signal(bool stopping) {
