@@ -100,17 +100,19 @@ def leading(flags: Array) -> Array:
     return counts
 
 
-def distinct_tokens(ids: Array, size: int) -> tuple[Array, Array]:
+def distinct_tokens(ids: Array, size: int) -> tuple[Array, Array, Array, Array]:
     """The distinct ids of a batch, and where each position finds its own: rows[index] == ids.
 
     Args:    ids: (B, T) int32 or int64 in [0, size).
-    Returns: rows (n,) int32, in the order of their first appearance; index (B, T) int32.
+    Returns: rows (n,) int32, in the order of their first appearance; index (B, T) int32;
+             lead, trail (B,) int32: how many zeros stand first and last in each row.
     Raises:  IndexError for an id outside [0, size).
     """
-    rows, index = _native.distinct(np.ascontiguousarray(ids), size)[:2]
-    if rows is None:
-        raise IndexError(f"id {ids.reshape(-1)[index]} outside [0, {size})")
-    return rows, index
+    found = _native.distinct(np.ascontiguousarray(ids), size)
+    if found[0] is None:
+        raise IndexError(f"id {ids.reshape(-1)[found[1]]} outside [0, {size})")
+    rows, index, lead, trail = found
+    return rows, index, lead, trail
 
 
 def sum_rows(values: Array, index: Array, n: int) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unrolled import initializers
-from unrolled.batch import Sequence, distinct_tokens, leading
+from unrolled.batch import Sequence, distinct_tokens
 from unrolled.errors import ShapeError
 from unrolled.layers.base import Layer
 from unrolled.layers.values import numeric_array, require_data
@@ -136,24 +136,22 @@ class Embedding(Layer):
         if x.dtype not in (np.int32, np.int64) or x.ndim != 2:
             x = self.check_input(x)
         try:
-            rows, index = distinct_tokens(x, self.input_dim)
+            rows, index, lead, trail = distinct_tokens(x, self.input_dim)
         except IndexError:
             self._require_range(x)
             raise
         embeddings = self.embeddings
-        mask = lead = trail = None
-        if (rows == 0).any():  # in order of first appearance, so 0 may stand anywhere
-            zero = x == 0
-            if self.mask_zero:
-                mask = ~zero
-            else:
-                lead, trail = leading(zero), leading(zero[:, ::-1])
+        mask = None
+        if self.mask_zero:  # masked steps do not run, so there is no trajectory to share
+            lead = trail = np.zeros(len(x), np.int32)
+            if (rows == 0).any():  # in order of first appearance, so 0 may stand anywhere
+                mask = x != 0
 
         def backprop(d_values: Array, gradients: Gradients) -> None:
             if embeddings.trainable:
                 gradients.add(embeddings, RowGradient(rows, d_values))
 
-        y = Sequence(table=embeddings.value, rows=rows, index=index, mask=mask, lead=lead, trail=trail)  # type: ignore[arg-type]
+        y = Sequence(table=embeddings.value, rows=rows, index=index, mask=mask, lead=lead, trail=trail)
         return y, backprop if mode.keep else no_backprop
 
     def get_config(self) -> dict[str, Any]:
