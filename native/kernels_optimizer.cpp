@@ -81,6 +81,16 @@ template <class T, bool amsgrad> struct Adam {
   void step_idle(Vec<T> *) const {}
 };
 
+// Not an optimizer, but the same pass over two arrays: p <- momentum p + (1 - momentum) g.
+template <class T> struct Average {
+  static constexpr int slots = 0;
+  static constexpr bool idle = false;
+  T momentum, rest;
+  explicit Average(const UpdateArgs<T> &args) : momentum(args.constant[0]), rest(args.constant[1]) {}
+  Vec<T> step(Vec<T> p, Vec<T> g, Vec<T> *) const { return p * momentum + g * rest; }
+  void step_idle(Vec<T> *) const {}
+};
+
 // Entries [begin, end) of p and its state; g has their gradients, or is null: zeros.
 template <class T, class R> void run(const UpdateArgs<T> &args, size_t begin, size_t end, const T *g) {
   constexpr int W = width<T>;
@@ -164,6 +174,7 @@ template <class T> void update(const UpdateArgs<T> &args) {
     case Rule::rmsprop_centered_momentum: return apply<T, RmsProp<T, true, true>>(args);
     case Rule::adam: return apply<T, Adam<T, false>>(args);
     case Rule::adam_amsgrad: return apply<T, Adam<T, true>>(args);
+    case Rule::average: return apply<T, Average<T>>(args);
   }
 }
 

@@ -1,7 +1,7 @@
 // optimizer.h: one step of an optimizer on one parameter, elementwise, one pass over parameter and state.
 //
 // Legend: p parameter (V, D), any shape seen as rows; g gradient; rate the learning rate (Adam: corrected for the start
-// at zero). Formulas: Keras 3 (unrolled/optimizers.py says them in words); SGD Sutskever et al. 2013, RMSprop Tieleman
+// at zero). Formulas: Keras 3 (unrolled/optimizers/rules.py says them in words); SGD Sutskever et al. 2013, RMSprop Tieleman
 // & Hinton 2012, Adam Kingma & Ba 2015, amsgrad Reddi et al. 2018.
 #pragma once
 #include <cstddef>
@@ -19,7 +19,8 @@ namespace unrolled {
   RULE(rmsprop_centered, 2) /* v, a */     \
   RULE(rmsprop_centered_momentum, 3) /* v, m, a */ \
   RULE(adam, 2)             /* m, v */     \
-  RULE(adam_amsgrad, 3)     /* m, v, largest v */
+  RULE(adam_amsgrad, 3)     /* m, v, largest v */ \
+  RULE(average, 0)          /* p an average of weights, g the weights */
 
 enum class Rule : int {
 #define RULE(name, slots) name,
@@ -38,7 +39,8 @@ template <class T> struct UpdateArgs {
   T rate;
   T decay;               // first p <- p - p decay; 0 for none
   T scale;               // g <- g scale; 1 for none
-  T constant[4];         // sgd: momentum; rmsprop: rho, 1 - rho, epsilon, momentum; adam: 1 - beta_1, 1 - beta_2, epsilon
+  T constant[4];         // sgd: momentum; rmsprop: rho, 1 - rho, epsilon, momentum; adam: 1 - beta_1, 1 - beta_2, epsilon;
+                         // average: momentum, 1 - momentum
 };
 
 template <class T> struct Optimizers {

@@ -257,7 +257,8 @@ def test_an_optimizer_in_numpy_may_be_written_by_anybody():
 def test_defaults_are_those_of_keras():
     assert SGD().get_config() == {
         "name": "sgd", "learning_rate": 0.01, "weight_decay": None, "clipnorm": None, "clipvalue": None,
-        "global_clipnorm": None, "momentum": 0.0, "nesterov": False,
+        "global_clipnorm": None, "use_ema": False, "ema_momentum": 0.99, "ema_overwrite_frequency": None,
+        "momentum": 0.0, "nesterov": False,
     }  # fmt: skip
     assert RMSprop().get_config().items() >= {
         "learning_rate": 0.001, "rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": False,

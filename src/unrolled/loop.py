@@ -46,6 +46,7 @@ class Fit:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
         self.guard.__exit__()
         if kind is None or issubclass(kind, KeyboardInterrupt):
+            self._finish_averages()
             self.hooks.call("on_train_end", self.last)
         self.logger.close()
         if kind is None or not issubclass(kind, KeyboardInterrupt):
@@ -56,6 +57,11 @@ class Fit:
             file=sys.stderr,
         )
         return True
+
+    def _finish_averages(self) -> None:
+        optimizer = self.model.optimizer
+        if optimizer is not None and optimizer.averages is not None and optimizer.iterations > 0:
+            optimizer.averages.finish()
 
     def start(self) -> None:
         """Call the hooks of the beginning."""

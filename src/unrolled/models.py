@@ -230,6 +230,8 @@ class Sequential(Trainable):
         """
         self._require_built("set_weights")
         assign_all(self.label, self.weights, weights)
+        if self.optimizer is not None and self.optimizer.averages is not None:
+            self.optimizer.averages.start_anew()
 
     def count_params(self) -> int:
         """Number of entries of all weights.

@@ -321,6 +321,8 @@ class Trainable(ABC):
         """One step. Returns the first bad tensor (then nothing was changed) or None, and the loss."""
         assert self.loss is not None and self.optimizer is not None
         parameters = self.parameters
+        if self.optimizer.averages is not None:
+            self.optimizer.averages.back_to_training()
         mode = Mode(training=True, keep=True, random=self.random, input_gradient=False)
         out = self._forward(batch.x, mode, self._logits)
         loss, d_y = self._loss(batch, out, gradient=True)

@@ -1,8 +1,4 @@
-"""Optimizers with Keras' names, defaults and formulas.
-
-Every optimizer is dense: an Embedding's row without a gradient has gradient 0, so Adam moves it and RMSprop decays its
-average, as in Keras. Source of the formulas: Keras 3 (RMSprop divides by sqrt(v + epsilon), Adam by sqrt(v) + epsilon).
-"""
+"""What all optimizers share: state, clipping, decay, averages of the weights, and the native pass."""
 
 from __future__ import annotations
 
@@ -13,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unrolled import _native
-from unrolled.errors import ShapeError, closest, show_call
+from unrolled.errors import ShapeError, show_call
+from unrolled.optimizers.averaging import WeightAverages
 from unrolled.parameters import Array, Gradient, Gradients, Parameter, RowGradient
 
 State = dict[str, Any]
@@ -28,11 +25,14 @@ RULES = {name: number for number, (name, _) in enumerate(_native.rules())}
 class Optimizer:
     """The base of all optimizers: subclass it, name `slots` and write `update` to add one.
 
-    Order of work in one step: clip the gradients, decay the weights (p <- p - p decay rate), update.
+    Order of work in one step: clip the gradients, decay the weights (p <- p - p decay rate), update, average.
 
     Args:    learning_rate: a number >= 0, may be changed between steps; weight_decay: None or a number >= 0;
              clipnorm: scale each gradient down to this norm; global_clipnorm: scale all of them together down to this
              norm; clipvalue: cut every entry to [-clipvalue, clipvalue]. At most one of the three.
+             use_ema: keep a moving average of every weight, which fit puts in place of the weights at its end;
+             ema_momentum: average <- ema_momentum average + (1 - ema_momentum) weight after each step, 0.99;
+             ema_overwrite_frequency: also overwrite the weights by the averages every so many steps, None.
     Raises:  TypeError or ValueError for arguments out of range.
     """
 
@@ -46,6 +46,9 @@ class Optimizer:
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
         name: str | None = None,
         **unknown: Any,
     ) -> None:
@@ -63,6 +66,9 @@ class Optimizer:
             if self._number(key, value) == 0:
                 raise ValueError(f"{self.name}: expected {key} > 0, got {value!r}. Leave it out to clip nothing.")
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
+        self.use_ema, self.ema_momentum = bool(use_ema), self._number("ema_momentum", ema_momentum, 1)
+        self.ema_overwrite_frequency = self._frequency(ema_overwrite_frequency)
+        self.averages = WeightAverages(self.ema_momentum, self.ema_overwrite_frequency) if use_ema else None
         self.iterations = 0
         self._parameters: list[Parameter] = []
         self._state: list[list[Array]] = []
@@ -97,6 +103,8 @@ class Optimizer:
         known = {id(p): s for p, s in zip(self._parameters, self._state, strict=True)}
         self._parameters = list(parameters)
         self._state = [known.get(id(p)) or [np.zeros_like(p.value) for _ in self.slots] for p in parameters]
+        if self.averages is not None:
+            self.averages.build(parameters)
 
     def apply(self, gradients: Gradients, parameters: Sequence[Parameter]) -> None:
         """One step: change every trainable parameter that has a gradient, in place.
@@ -117,39 +125,54 @@ class Optimizer:
         for parameter, gradient, state, scale in self._clip(todo):
             value = parameter.value
             self._change(value, gradient, state, sizes[value.dtype], (self.weight_decay or 0.0) * rate, scale)
+        if self.averages is not None:
+            self.averages.update(self.iterations)
         self.iterations += 1
 
     def get_state(self) -> State:
         """Everything that the next step depends on: "iterations", and arrays by "parameter path/slot"."""
+        paths = _unique(self._parameters)
         arrays = {
             f"{path}/{slot}": array
-            for path, state in zip(_unique(self._parameters), self._state, strict=True)
+            for path, state in zip(paths, self._state, strict=True)
             for slot, array in zip(self.slots, state, strict=True)
         }
-        return {"iterations": self.iterations, "learning_rate": self.learning_rate, **arrays}
+        state = {"iterations": self.iterations, "learning_rate": self.learning_rate, **arrays}
+        if self.averages is not None:
+            state["averages_in_model"] = self.averages.in_model
+            state |= {f"{path}/average": a for path, a in zip(paths, self.averages.arrays, strict=True)}
+        return state
 
     def set_state(self, state: State, parameters: Sequence[Parameter]) -> None:
         """Take over what `get_state` gave, for these parameters.
 
         Raises: ValueError if an array is missing, ShapeError if one has another shape.
         """
-        new: list[list[Array]] = []
-        for path, parameter in zip(_unique(parameters), parameters, strict=True):
-            arrays = []
-            for slot in self.slots if len(state) > 2 else ():
-                key = f"{path}/{slot}"
-                if key not in state:
-                    raise ValueError(
-                        f'{self.name}: the state has no "{key}"; it belongs to another model or optimizer.'
-                    )
-                array = np.array(state[key], parameter.dtype, order="C")
-                if array.shape != parameter.shape:
-                    raise ShapeError(f'{self.name}: "{key}" expected shape {parameter.shape}, got {array.shape}.')
-                arrays.append(array)
-            new.append(arrays or [np.zeros_like(parameter.value) for _ in self.slots])
+        built = any("/" in key for key in state)  # without arrays: no step was taken yet
+        new = [
+            [self._array(state, path, slot, p) for slot in self.slots]
+            if built
+            else [np.zeros_like(p.value) for _ in self.slots]
+            for path, p in zip(_unique(parameters), parameters, strict=True)
+        ]
+        if self.averages is not None and built:
+            averages = [
+                self._array(state, path, "average", p) for path, p in zip(_unique(parameters), parameters, strict=True)
+            ]
+            self.averages.build(parameters, averages)
+            self.averages.in_model = bool(state.get("averages_in_model", False))
         self._parameters, self._state = list(parameters), new
         self.iterations = int(state["iterations"])
         self.learning_rate = float(state.get("learning_rate", self.learning_rate))
+
+    def _array(self, state: State, path: str, slot: str, parameter: Parameter) -> Array:
+        key = f"{path}/{slot}"
+        if key not in state:
+            raise ValueError(f'{self.name}: the state has no "{key}"; it belongs to another model or optimizer.')
+        array = np.array(state[key], parameter.dtype, order="C")
+        if array.shape != parameter.shape:
+            raise ShapeError(f'{self.name}: "{key}" expected shape {parameter.shape}, got {array.shape}.')
+        return array
 
     def get_config(self) -> dict[str, Any]:
         """Arguments that make this optimizer again."""
@@ -160,6 +183,9 @@ class Optimizer:
             "clipnorm": self.clipnorm,
             "clipvalue": self.clipvalue,
             "global_clipnorm": self.global_clipnorm,
+            "use_ema": self.use_ema,
+            "ema_momentum": self.ema_momentum,
+            "ema_overwrite_frequency": self.ema_overwrite_frequency,
         }
 
     def __repr__(self) -> str:
@@ -187,6 +213,15 @@ class Optimizer:
             norm = math.sqrt(sum(_sum_of_squares(g) for _, g, _ in todo))
             scale = self.global_clipnorm / max(norm, self.global_clipnorm)
         return [(p, g, s, scale) for p, g, s in todo]
+
+    def _frequency(self, value: Any) -> int | None:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(
+                f"{self.name}: expected ema_overwrite_frequency as a whole number of steps >= 1 or None, got {value!r}."
+            )
+        return int(value)
 
     def _number(self, argument: str, value: Any, most: float = math.inf) -> float:
         bound = f"between 0 and {most:g}" if most < math.inf else ">= 0"
@@ -230,158 +265,6 @@ class NativeOptimizer(Optimizer):
         return None
 
 
-class SGD(NativeOptimizer):
-    """Gradient descent, with momentum if asked for.
-
-    p <- p - rate g;  with momentum u: m <- u m - rate g,  p <- p + m;  nesterov: p <- p + u m - rate g
-
-    Args:    learning_rate: 0.01; momentum: u in [0, 1], 0; nesterov: False; others as Optimizer.
-    Source:  Keras 3; Sutskever et al. 2013.
-    """
-
-    default_name = "sgd"
-
-    def __init__(
-        self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False, **others: Any
-    ) -> None:
-        super().__init__(learning_rate, **others)
-        self.momentum = self._number("momentum", momentum, 1)
-        self.nesterov = bool(nesterov)
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        """Names of the arrays kept beside each parameter."""
-        return ("momentum",) if self.momentum else ()
-
-    def rule(self) -> tuple[str, list[float]]:
-        """See NativeOptimizer.rule."""
-        return (("sgd_nesterov" if self.nesterov else "sgd_momentum") if self.momentum else "sgd"), [self.momentum]
-
-    def get_config(self) -> dict[str, Any]:
-        """Arguments that make this optimizer again."""
-        return super().get_config() | {"momentum": self.momentum, "nesterov": self.nesterov}
-
-
-class RMSprop(NativeOptimizer):
-    """Gradient divided by the root of its running mean square.
-
-    v <- rho v + (1 - rho) g^2;  p <- p - rate g / sqrt(v + epsilon)
-    centered: a <- rho a + (1 - rho) g, and v - a^2 + epsilon under the root
-    momentum u: m <- u m + rate g / sqrt(...),  p <- p - m
-
-    Args:    learning_rate: 0.001; rho: 0.9; momentum: 0; epsilon: 1e-7; centered: False; others as Optimizer.
-    Source:  Keras 3; Tieleman & Hinton 2012.
-    """
-
-    default_name = "rmsprop"
-
-    def __init__(
-        self,
-        learning_rate: float = 0.001,
-        rho: float = 0.9,
-        momentum: float = 0.0,
-        epsilon: float = 1e-7,
-        centered: bool = False,
-        **others: Any,
-    ) -> None:
-        super().__init__(learning_rate, **others)
-        self.rho = self._number("rho", rho, 1)
-        self.momentum = self._number("momentum", momentum, 1)
-        self.epsilon = self._number("epsilon", epsilon)
-        self.centered = bool(centered)
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        """Names of the arrays kept beside each parameter."""
-        return ("velocity", *(["momentum"] if self.momentum else []), *(["average_gradient"] if self.centered else []))
-
-    def rule(self) -> tuple[str, list[float]]:
-        """See NativeOptimizer.rule."""
-        name = "rmsprop" + "_centered" * self.centered + "_momentum" * (self.momentum > 0)
-        return name, [self.rho, 1 - self.rho, self.epsilon, self.momentum]
-
-    def get_config(self) -> dict[str, Any]:
-        """Arguments that make this optimizer again."""
-        return super().get_config() | {
-            "rho": self.rho,
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-            "centered": self.centered,
-        }
-
-
-class Adam(NativeOptimizer):
-    """Running means of the gradient and of its square, corrected for their start at zero.
-
-    m <- m + (1 - beta_1)(g - m);  v <- v + (1 - beta_2)(g^2 - v)
-    alpha = rate sqrt(1 - beta_2^n) / (1 - beta_1^n), n = 1, 2, ...;  p <- p - alpha m / (sqrt(v) + epsilon)
-    amsgrad: the largest v so far in place of v
-
-    alpha is computed in the parameters' float type, as Keras does.
-
-    Args:    learning_rate: 0.001; beta_1: 0.9; beta_2: 0.999; epsilon: 1e-7; amsgrad: False; others as Optimizer.
-    Source:  Keras 3; Kingma & Ba 2015; Reddi et al. 2018.
-    """
-
-    default_name = "adam"
-
-    def __init__(
-        self,
-        learning_rate: float = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        amsgrad: bool = False,
-        **others: Any,
-    ) -> None:
-        super().__init__(learning_rate, **others)
-        for key, value in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if self._number(key, value, 1) == 1:
-                raise ValueError(f"{self.name}: expected {key} < 1, got {value!r}.")
-        self.beta_1, self.beta_2 = float(beta_1), float(beta_2)
-        self.epsilon = self._number("epsilon", epsilon)
-        self.amsgrad = bool(amsgrad)
-
-    @property
-    def slots(self) -> tuple[str, ...]:
-        """Names of the arrays kept beside each parameter."""
-        return ("momentum", "velocity", *(["velocity_hat"] if self.amsgrad else []))
-
-    def rule(self) -> tuple[str, list[float]]:
-        """See NativeOptimizer.rule."""
-        return "adam_amsgrad" if self.amsgrad else "adam", [1 - self.beta_1, 1 - self.beta_2, self.epsilon]
-
-    def step_size(self, rate: float, dtype: np.dtype[Any]) -> float:
-        """Alpha, the rate corrected for the start at zero, for the coming step."""
-        number, n = dtype.type, self.iterations + 1
-        power_1, power_2 = (np.power(number(beta), number(n)) for beta in (self.beta_1, self.beta_2))
-        return float(number(rate) * np.sqrt(number(1) - power_2) / (number(1) - power_1))
-
-    def get_config(self) -> dict[str, Any]:
-        """Arguments that make this optimizer again."""
-        return super().get_config() | {
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-            "amsgrad": self.amsgrad,
-        }
-
-
-class AdamW(Adam):
-    """Adam with decay of the weights apart from the gradient: before each update p <- p - p weight_decay rate.
-
-    Args:    learning_rate: 0.001; weight_decay: 0.004; others as Adam.
-    Source:  Keras 3; Loshchilov & Hutter 2019.
-    """
-
-    default_name = "adamw"
-
-    def __init__(self, learning_rate: float = 0.001, weight_decay: float = 0.004, *args: Any, **others: Any) -> None:
-        super().__init__(learning_rate, *args, weight_decay=weight_decay, **others)
-        if weight_decay is None:
-            raise TypeError("adamw: expected weight_decay as a number >= 0, got None. Adam has no decay.")
-
-
 def _entries(gradient: Gradient) -> Array:
     return gradient.values if isinstance(gradient, RowGradient) else gradient
 
@@ -400,34 +283,3 @@ def _unique(parameters: Sequence[Parameter]) -> list[str]:
     """Paths of the parameters; a repeated one gets its position in front."""
     paths = [p.path for p in parameters]
     return [path if paths.count(path) == 1 else f"{i}/{path}" for i, path in enumerate(paths)]
-
-
-_CLASSES: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam, "adamw": AdamW}
-
-
-def get(optimizer: Any) -> Optimizer:
-    """The optimizer of a name, class or configuration.
-
-    Raises:  ValueError for an unknown name (it lists the known ones), TypeError for anything else.
-    """
-    if isinstance(optimizer, Optimizer):
-        return optimizer
-    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
-        return optimizer()
-    if isinstance(optimizer, dict):
-        return _by_name(str(optimizer.get("class_name")))(**optimizer.get("config", {}))
-    if isinstance(optimizer, str):
-        return _by_name(optimizer)()
-    raise TypeError(f"optimizer: expected a name such as 'rmsprop' or an optimizers.Optimizer, got {optimizer!r}.")
-
-
-def serialize(optimizer: Optimizer) -> dict[str, Any]:
-    """Class name and arguments, for `get`."""
-    return {"class_name": type(optimizer).__name__, "config": optimizer.get_config()}
-
-
-def _by_name(name: str) -> type[Optimizer]:
-    found = _CLASSES.get(name.lower())
-    if found is None:
-        raise ValueError(f"unknown optimizer {name!r}{closest(name, _CLASSES)} Known: {', '.join(_CLASSES)}.")
-    return found
