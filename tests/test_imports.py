@@ -24,7 +24,7 @@ LEVELS = [
     {"losses", "metrics", "optimizers", "callbacks", "feed", "progress", "interrupt"},
     {"loop", "training", "saving", "summary"},
     {"models", "backend"},
-    {"text", "inspect", "plotting"},
+    {"text", "inspect", "plotting", "tables"},
     {"classifiers"},
     {"cli", "__main__"},
 ]

@@ -30,6 +30,10 @@ class FileFormatError(ValueError):
     """A model or data file is broken, truncated or of another kind."""
 
 
+class TableError(ValueError):
+    """A file of labelled texts cannot be used as it is; the text names the row or column and what to do."""
+
+
 class PaddingWarning(UserWarning):
     """A recurrent layer runs on through unmasked zeros at the end of rows."""
 
