@@ -105,6 +105,28 @@ template <class T> struct MatmulArgs {
   T *c;  // (M, N), contiguous
 };
 
+template <class T> struct PoolView {
+  int B, steps, F;
+  const T *table;       // (V, ld)
+  size_t ld;
+  const int32_t *rows;  // (n,) or null
+  const int32_t *index; // (B, T) into the n rows
+  const uint8_t *mask;  // (B, T) or null, 0 = left out
+};
+template <class T> struct PoolArgs {
+  PoolView<T> view;
+  T *max, *ties;  // out: (B, F), and at how many steps the largest value stands; or null
+  T *mean;        // out: (B, F) or null
+};
+template <class T> struct PoolBackwardArgs {
+  PoolView<T> view;
+  int values;                        // n
+  const int32_t *bucket, *by_value;  // places (B*T) sorted by value, as in PlanView
+  const T *max, *d_max;              // (B, F): gradients divided by ties; or null
+  const T *d_mean;                   // (B, F): gradients divided by the steps kept; or null
+  T *d_values;                       // out: (n, F)
+};
+
 template <class T> struct Kernels {
   int lanes;
   void (*project)(const ProjectArgs<T> &);
@@ -114,6 +136,8 @@ template <class T> struct Kernels {
   void (*matmul)(const MatmulArgs<T> &);
   // out (n, F) = sums of d (m, F) over the positions of each value; bucket and by_value as in PlanView.
   void (*collect)(int n, int F, const int32_t *bucket, const int32_t *by_value, const T *d, T *out);
+  void (*pool)(const PoolArgs<T> &);
+  void (*pool_backward)(const PoolBackwardArgs<T> &);
 };
 
 }  // namespace unrolled

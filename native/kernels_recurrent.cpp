@@ -3,6 +3,7 @@
 #include "cells/gru_reset_before.h"
 #include "cells/lstm.h"
 #include "cells/simple_rnn.h"
+#include "pooling.h"
 #include "projection.h"
 #include "recurrence.h"
 
@@ -51,7 +52,8 @@ template <class T> void backward(const BackwardArgs<T> &args) {
 }
 
 template <class T> constexpr unrolled::Kernels<T> table() {
-  return {width<T>, project<T>, forward<T>, backward<T>, project_backward<T>, matmul<T>, collect<T>};
+  return {width<T>, project<T>, forward<T>, backward<T>, project_backward<T>, matmul<T>, collect<T>,
+          pool<T>, pool_backward<T>};
 }
 
 }  // namespace

@@ -355,6 +355,54 @@ template <class T> Out<T> collect(Ids index, Packed<T> d, int n) {
   return out.give();
 }
 
+using Mask = std::optional<nb::ndarray<const bool, nb::c_contig, nb::device::cpu>>;
+
+template <class T>
+PoolView<T> pool_view(const Matrix<T> &table, const std::optional<Ids> &rows, const Ids &index, const Mask &mask) {
+  require(table.shape(1) > 0 && rows_contiguous(table), "table (V, F), rows contiguous");
+  require(index.ndim() == 2 && index.shape(0) < most && index.shape(1) < most && index.size() < most, "index (B, T)");
+  require_aligned(table, rows, index);
+  if (mask) require(mask->ndim() == 2 && mask->shape(0) == index.shape(0) && mask->shape(1) == index.shape(1), "mask (B, T)");
+  require(!rows || rows->size() < most, "rows (n,)");
+  if (rows && !all_below(rows->data(), rows->size(), table.shape(0))) throw nb::index_error("rows outside the table");
+  if (!all_below(index.data(), index.size(), rows ? rows->size() : table.shape(0)))
+    throw nb::index_error("index outside the table");
+  return {int(index.shape(0)), int(index.shape(1)), int(table.shape(1)), table.data(), size_t(table.stride(0)),
+          rows ? rows->data() : nullptr, index.data(), mask ? reinterpret_cast<const uint8_t *>(mask->data()) : nullptr};
+}
+
+template <class T>
+nb::tuple pool(Matrix<T> table, std::optional<Ids> rows, Ids index, Mask mask, bool want_max, bool want_mean) {
+  const PoolView<T> view = pool_view<T>(table, rows, index, mask);
+  New<T> max(want_max ? view.B : 0, view.F), ties(want_max ? view.B : 0, view.F), mean(want_mean ? view.B : 0, view.F);
+  {
+    nb::gil_scoped_release release;
+    kernels<T>().pool({view, want_max ? max.data : nullptr, ties.data, want_mean ? mean.data : nullptr});
+  }
+  return nb::make_tuple(max.give(), ties.give(), mean.give());
+}
+
+template <class T>
+Out<T> pool_backward(Matrix<T> table, std::optional<Ids> rows, Ids index, Mask mask, Maybe<T> max, Maybe<T> d_max,
+                     Maybe<T> d_mean) {
+  const PoolView<T> view = pool_view<T>(table, rows, index, mask);
+  require_aligned(max, d_max, d_mean);
+  require(bool(max) == bool(d_max), "max and d_max, or neither");
+  check_shape<T>(max, view.B, view.F, "max (B, F)");
+  check_shape<T>(d_max, view.B, view.F, "d_max (B, F)");
+  check_shape<T>(d_mean, view.B, view.F, "d_mean (B, F)");
+  const size_t n = rows ? rows->size() : table.shape(0);
+  New<T> out(n, view.F);
+  {
+    nb::gil_scoped_release release;
+    std::vector<int32_t> bucket, by_value;
+    sort_by_value(index.data(), index.size(), int(n), bucket, by_value);
+    kernels<T>().pool_backward({view, int(n), bucket.data(), by_value.data(), data_or_null(max), data_or_null(d_max),
+                                data_or_null(d_mean), out.data});
+  }
+  return out.give();
+}
+
 // Distinct ids in the order of their first appearance (rows), each place's number in them (index), and the zeros that stand
 // first and last in every row. An id outside [0, V) gives (None, its place).
 template <class I> nb::tuple distinct(nb::ndarray<const I, nb::ndim<2>, nb::c_contig, nb::device::cpu> ids, int V) {
@@ -457,6 +505,11 @@ template <class T> void bind(nb::module_ &m) {
         "want_values"_a);
   m.def("matmul", &matmul<T>, "a"_a.noconvert(), "b"_a.noconvert(), "transpose_a"_a = false, "transpose_b"_a = false);
   m.def("collect", &collect<T>, "index"_a.noconvert(), "d"_a.noconvert(), "n"_a);
+  m.def("pool", &pool<T>, "table"_a.noconvert(), "rows"_a.noconvert().none(), "index"_a.noconvert(),
+        "mask"_a.noconvert().none(), "want_max"_a, "want_mean"_a);
+  m.def("pool_backward", &pool_backward<T>, "table"_a.noconvert(), "rows"_a.noconvert().none(), "index"_a.noconvert(),
+        "mask"_a.noconvert().none(), "max"_a.noconvert().none(), "d_max"_a.noconvert().none(),
+        "d_mean"_a.noconvert().none());
 }
 
 }  // namespace

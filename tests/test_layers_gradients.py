@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from cases import level, threads
 from differences import check_gradients, random_sequence
-from unrolled import activations, layers
+from unrolled import _native, activations, layers
 from unrolled.batch import Sequence
 from unrolled.parameters import Array, Backprop, Gradients, Mode
 
@@ -28,6 +30,8 @@ def on_sequences() -> dict[str, Any]:
         "masking": lambda: layers.Masking(**F64),
         "max": lambda: layers.GlobalMaxPooling1D(**F64),
         "max_keepdims": lambda: layers.GlobalMaxPooling1D(keepdims=True, **F64),
+        "both_pooled": lambda: layers.GlobalMaxAveragePooling1D(**F64),
+        "both_pooled_keepdims": lambda: layers.GlobalMaxAveragePooling1D(keepdims=True, **F64),
         "average": lambda: layers.GlobalAveragePooling1D(**F64),
         "average_keepdims": lambda: layers.GlobalAveragePooling1D(keepdims=True, **F64),
         "time_distributed_dense": lambda: layers.TimeDistributed(layers.Dense(4, "tanh", **F64)),
@@ -120,6 +124,61 @@ def test_equal_maxima_share_the_gradient_and_masked_ones_get_none() -> None:
     y, backprop = layers.GlobalMaxPooling1D(**F64).forward(x, Mode(keep=True))
     d_x = backprop(np.array([[6.0], [5.0]]), Gradients())
     assert y.tolist() == [[2.0], [0.0]] and d_x[:, 0].tolist() == [3, 0, 3, 0, 0, 0, 0, 0]
+
+
+def pooled_in_numpy(x: Sequence) -> tuple[Array, Array]:
+    """Largest values and means over the kept steps, row by row."""
+    keep = np.ones(x.shape[:2], bool) if x.mask is None else x.mask
+    rows = [
+        row[kept] if kept.any() else np.zeros((1, x.shape[2])) for row, kept in zip(x.to_array(), keep, strict=True)
+    ]
+    return np.stack([row.max(axis=0) for row in rows]), np.stack([row.mean(axis=0) for row in rows])
+
+
+@pytest.mark.parametrize("on", _native.levels())
+@pytest.mark.parametrize("features", [1, 7, 16, 40])
+@pytest.mark.parametrize("kind", KINDS)
+def test_pooling_against_numpy(kind: str, features: int, on: str, rng: np.random.Generator) -> None:
+    x = random_sequence(kind, rng, (9, 11, features))
+    largest, mean = pooled_in_numpy(x)
+    with level(on):
+        y, _ = layers.GlobalMaxAveragePooling1D(**F64).forward(x, Mode())
+        np.testing.assert_array_equal(y[:, :features], largest)
+        np.testing.assert_allclose(y[:, features:], mean, rtol=0, atol=1e-15 * np.abs(x.table).max())
+        narrow = replace(x, table=x.table.astype(np.float32))
+        for layer, expected in ((layers.GlobalMaxPooling1D(), largest), (layers.GlobalAveragePooling1D(), mean)):
+            y, _ = layer.forward(narrow, Mode())
+            assert y.dtype == np.float32
+            np.testing.assert_allclose(y, expected, rtol=0, atol=1e-6)
+
+
+def test_pooling_has_the_same_bits_for_any_number_of_threads(rng: np.random.Generator) -> None:
+    x = random_sequence("shared", rng, (70, 50, 20))
+    d_y = rng.normal(size=(70, 40))
+    found = []
+    for n in (1, 2, 4):
+        with threads(n):
+            y, backprop = layers.GlobalMaxAveragePooling1D(**F64).forward(x, Mode(keep=True))
+            found.append((y, backprop(d_y, Gradients())))
+    for y, d_x in found[1:]:
+        np.testing.assert_array_equal(y, found[0][0])
+        np.testing.assert_array_equal(d_x, found[0][1])
+
+
+def test_pooling_keeps_nan_and_reads_strided_tables() -> None:
+    wide = np.array([[1.0, 2.0, 9.0], [np.nan, 1.0, 9.0], [3.0, 5.0, 9.0]])
+    y, _ = layers.GlobalMaxPooling1D(**F64).forward(
+        Sequence(table=wide[:, :2], index=np.array([[0, 1, 2], [2, 0, 0]], np.int32)), Mode()
+    )
+    np.testing.assert_array_equal(y, [[np.nan, 5.0], [3.0, 5.0]])
+
+
+def test_pooling_refuses_an_index_outside() -> None:
+    table, index = np.ones((2, 3)), np.array([[0, 2]], np.int32)
+    with pytest.raises(IndexError, match="index outside the table"):
+        _native.pool(table, None, index, None, True, True)
+    with pytest.raises(ValueError, match=r"d_mean \(B, F\)"):
+        _native.pool_backward(table, None, index * 0, None, None, None, np.ones((2, 3)))
 
 
 def test_backprop_of_a_pass_that_kept_nothing_says_so() -> None:

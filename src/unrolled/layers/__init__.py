@@ -4,17 +4,16 @@ from unrolled.layers.base import Layer
 from unrolled.layers.core import (
     Activation,
     Dense,
-    Dropout,
     Flatten,
     Input,
     InputLayer,
     Masking,
     RepeatVector,
     Reshape,
-    SpatialDropout1D,
 )
+from unrolled.layers.dropout import Dropout, SpatialDropout1D, WordDropout
 from unrolled.layers.embeddings import Embedding
-from unrolled.layers.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
+from unrolled.layers.pooling import GlobalAveragePooling1D, GlobalMaxAveragePooling1D, GlobalMaxPooling1D
 from unrolled.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN
 from unrolled.layers.wrappers import Bidirectional, TimeDistributed
 
@@ -28,6 +27,7 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GlobalAveragePooling1D",
+    "GlobalMaxAveragePooling1D",
     "GlobalMaxPooling1D",
     "Input",
     "InputLayer",
@@ -39,4 +39,5 @@ __all__ = [
     "SimpleRNN",
     "SpatialDropout1D",
     "TimeDistributed",
+    "WordDropout",
 ]

@@ -58,6 +58,17 @@ class Checks:
             raise ValueError(f"{self.label}: expected {argument} to be a positive integer, got {value}.")
         return int(value)
 
+    def fraction(self, argument: str, value: Any) -> float:
+        """`value` as a number from 0 to 1.
+
+        Raises: TypeError or ValueError naming the layer and the argument.
+        """
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise TypeError(f"{self.label}: expected {argument} to be a number from 0 to 1, got {value!r}.")
+        if not 0 <= value <= 1:
+            raise ValueError(f"{self.label}: expected {argument} to be a number from 0 to 1, got {value}.")
+        return float(value)
+
     def named(self, argument: str, get: Callable[[Any], Found], value: Any) -> Found:
         """get(value), with the layer and the argument in front of its error."""
         try:

@@ -1,18 +1,17 @@
-"""Dense and the layers without weights: activation, dropout, changes of shape."""
+"""Dense and the layers without weights: activation, changes of shape."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from unrolled import activations, initializers
-from unrolled import random as streams
-from unrolled.batch import Sequence, Value, sum_rows
+from unrolled.batch import Sequence, Value
 from unrolled.errors import ShapeError
 from unrolled.layers.base import Layer
+from unrolled.layers.dropout import Dropout, SpatialDropout1D  # noqa: F401  Keras' old texts look for them here
 from unrolled.layers.values import distinct_values, like, positions
 from unrolled.parameters import Array, Backprop, Gradients, Mode, Shape, no_backprop
 
@@ -163,80 +162,6 @@ class Activation(Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return super().get_config() | {"activation": self.activation.name}
-
-
-class Dropout(Layer):
-    """In training, zero each entry with probability `rate` and scale the others by 1 / (1 - rate); else nothing.
-
-    Args:
-        rate: 0 to 1.
-        noise_shape: shape of the drawn mask, e.g. (None, 1, None) to drop whole features; None: one draw an entry.
-    Source:  Srivastava et al. 2014.
-    """
-
-    def __init__(self, rate: float, noise_shape: Iterable[int | None] | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if isinstance(rate, bool) or not isinstance(rate, int | float | np.number):
-            raise TypeError(f"{self.label}: expected rate to be a number from 0 to 1, got {rate!r}.")
-        if not 0 <= rate <= 1:
-            raise ValueError(f"{self.label}: expected rate to be a number from 0 to 1, got {rate}.")
-        self.rate = float(rate)
-        self.noise_shape = None if noise_shape is None else self.shape_argument("noise_shape", noise_shape)
-
-    @property
-    def draws(self) -> bool:
-        """Equal rows may come out differently in training."""
-        return self.rate > 0
-
-    def scale(self, shape: tuple[int, ...], mode: Mode) -> Array:
-        """Zeros and 1 / (1 - rate), of a shape that broadcasts to `shape`."""
-        noise = self.noise_shape or shape
-        if len(noise) != len(shape):
-            raise ShapeError(f"{self.label}: expected noise_shape with {len(shape)} axes as x {shape}, got {noise}.")
-        drawn = tuple(full if axis is None else axis for axis, full in zip(noise, shape, strict=True))
-        random = mode.random or streams.generator()
-        keep = random.random(drawn, dtype=self.dtype.type) >= self.rate
-        scale: Array = keep * self.dtype.type(0 if self.rate == 1 else 1 / (1 - self.rate))
-        return scale
-
-    def forward(self, x: Value, mode: Mode) -> tuple[Value, Backprop]:
-        """Drop entries in training; a Sequence gets a row for every position first."""
-        if not (mode.training and self.rate > 0):
-            return x, lambda d_y, gradients: d_y
-        scale = self.scale(x.shape, mode)
-        if not isinstance(x, Sequence):
-            return x * scale, lambda d_y, gradients: d_y * scale
-        scale = np.broadcast_to(scale, x.shape).reshape(-1, x.shape[2])
-        y = x.expand()
-
-        def backprop(d_y: Array, gradients: Gradients) -> Array:
-            return sum_rows(d_y * scale, x.index.reshape(-1), x.n)
-
-        return y.with_values(y.table * scale), backprop
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        noise = None if self.noise_shape is None else list(self.noise_shape)
-        return super().get_config() | {"rate": self.rate, "noise_shape": noise}
-
-
-class SpatialDropout1D(Dropout):
-    """Dropout of whole features: one draw a row and feature, the same for all its steps.
-
-    Args:    rate: 0 to 1.
-    Source:  Tompson et al. 2015.
-    """
-
-    input_rank = 3
-
-    def __init__(self, rate: float, **kwargs: Any) -> None:
-        super().__init__(rate, noise_shape=(None, 1, None), **kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        config = super().get_config()
-        del config["noise_shape"]
-        return config
 
 
 class Reshape(Layer):

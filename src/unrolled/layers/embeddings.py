@@ -11,6 +11,7 @@ from unrolled import initializers
 from unrolled.batch import Sequence, distinct_tokens
 from unrolled.errors import ShapeError
 from unrolled.layers.base import Layer
+from unrolled.layers.dropout import draw_scale
 from unrolled.layers.values import numeric_array, require_data
 from unrolled.parameters import Array, Backprop, Gradients, Mode, RowGradient, Shape, no_backprop
 
@@ -31,6 +32,8 @@ class Embedding(Layer):
         weights: pretrained [E] or E, E of shape (V, F).
         input_length: T, if all batches have the same number of steps; checked against data.
         trainable: False keeps pretrained vectors as they are.
+        dropout: in training, set whole vectors to 0 with this probability, a word's at all its places in the batch, and
+            scale the others by 1 / (1 - dropout); 0. Not in Keras 3. Source: Gal & Ghahramani 2016; Merity et al. 2018.
     Input:   x (B, T) integers in [0, V); floats that are whole numbers count as integers.
     Output:  (B, T, F)
     Raises:  ValueError for an id outside, with its row and step; TypeError for fractions or text.
@@ -46,6 +49,7 @@ class Embedding(Layer):
         mask_zero: bool = False,
         weights: Any = None,
         input_length: Any = None,
+        dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         if weights is not None and (isinstance(weights, np.ndarray) or not isinstance(weights, Iterable)):
@@ -55,6 +59,7 @@ class Embedding(Layer):
         self.output_dim = self.positive_integer("output_dim", output_dim)
         self.embeddings_initializer = self.named("embeddings_initializer", initializers.get, embeddings_initializer)
         self.mask_zero = bool(mask_zero)
+        self.dropout = self.fraction("dropout", dropout)
         if isinstance(input_length, tuple | list) and len(input_length) == 1:
             input_length = input_length[0]
         self.input_length = None if input_length is None else self.positive_integer("input_length", input_length)
@@ -147,10 +152,17 @@ class Embedding(Layer):
             if (rows == 0).any():  # in order of first appearance, so 0 may stand anywhere
                 mask = x != 0
 
+        scale = None
+        if mode.training and self.dropout > 0:
+            scale = draw_scale((len(rows), 1), self.dropout, self.dtype, mode)
+
         def backprop(d_values: Array, gradients: Gradients) -> None:
             if embeddings.trainable:
-                gradients.add(embeddings, RowGradient(rows, d_values))
+                gradients.add(embeddings, RowGradient(rows, d_values if scale is None else d_values * scale))
 
+        if scale is not None:
+            table = embeddings.value[rows] * scale
+            return Sequence(table, index, mask=mask, lead=lead, trail=trail), backprop if mode.keep else no_backprop
         y = Sequence(table=embeddings.value, rows=rows, index=index, mask=mask, lead=lead, trail=trail)
         return y, backprop if mode.keep else no_backprop
 
@@ -162,4 +174,5 @@ class Embedding(Layer):
             "embeddings_initializer": initializers.serialize(self.embeddings_initializer),
             "mask_zero": self.mask_zero,
             "input_length": self.input_length,
+            "dropout": self.dropout,
         }

@@ -2,96 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from unrolled.batch import Sequence, sum_rows
+from unrolled import _native
+from unrolled.batch import Sequence
 from unrolled.layers.base import Layer
 from unrolled.parameters import Array, Backprop, Gradients, Mode, Shape, no_backprop
 
-BLOCK = 1 << 18
-
-
-def row_blocks(x: Sequence) -> Iterator[slice]:
-    """Slices of rows whose padded values are small enough to stay in cache."""
-    batch, steps, features = x.shape
-    size = max(1, BLOCK // max(1, steps * features))
-    for start in range(0, batch, size):
-        yield slice(start, min(start + size, batch))
-
-
-def max_over_time(x: Sequence, mode: Mode) -> tuple[Array, Backprop]:
-    """The largest value of each feature over the kept steps (B, F); zeros for a row without any.
-
-    Equal maxima share the gradient evenly, as in TensorFlow.
-    """
-    values, index, mask = x.values, x.index, x.mask
-    batch, _, features = x.shape
-    y = np.empty((batch, features), x.dtype)
-    for rows in row_blocks(x):
-        block = values[index[rows]]
-        if mask is not None:
-            block[~mask[rows]] = -np.inf
-        y[rows] = block.max(axis=1)
-    if mask is not None:
-        y[~mask.any(axis=1)] = 0
-
-    def backprop(d_y: Array, gradients: Gradients) -> Array:
-        entries, shares = [], []
-        for rows in row_blocks(x):
-            hit = values[index[rows]] == y[rows][:, None]
-            if mask is not None:
-                hit &= mask[rows][..., None]
-            share = d_y[rows] / np.maximum(hit.sum(axis=1), 1)
-            row, step, feature = np.nonzero(hit)
-            entries.append(index[rows][row, step].astype(np.int64) * features + feature)
-            shares.append(share[row, feature])
-        sums = np.bincount(np.concatenate(entries), np.concatenate(shares), minlength=x.n * features)
-        return sums.astype(d_y.dtype).reshape(x.n, features)
-
-    return y, backprop if mode.keep else no_backprop
-
-
-def mean_over_time(x: Sequence, mode: Mode) -> tuple[Array, Backprop]:
-    """The mean of each feature over the kept steps (B, F); zeros for a row without any."""
-    values, index = x.values, x.index
-    kept = np.ones(index.shape, x.dtype) if x.mask is None else x.mask.astype(x.dtype)
-    weight = kept / np.maximum(kept.sum(axis=1, keepdims=True), 1)
-    y = np.concatenate([(weight[rows, None] @ values[index[rows]])[:, 0] for rows in row_blocks(x)])
-
-    def backprop(d_y: Array, gradients: Gradients) -> Array:
-        spread = weight[..., None] * d_y[:, None]
-        return sum_rows(spread.reshape(-1, x.shape[2]), index.reshape(-1), x.n)
-
-    return y, backprop if mode.keep else no_backprop
-
 
 class _GlobalPooling1D(Layer):
-    """What both poolings share: shapes and keepdims."""
+    """What the poolings share: shapes, keepdims and the one native pass over the kept steps."""
 
     input_rank = 3
+    largest: ClassVar[bool] = False
+    mean: ClassVar[bool] = False
 
     def __init__(self, keepdims: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.keepdims = bool(keepdims)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """(B, T, F) to (B, F), or (B, 1, F) with keepdims."""
-        return (input_shape[0], 1, input_shape[2]) if self.keepdims else (input_shape[0], input_shape[2])
-
-    def pool(self, x: Sequence, mode: Mode) -> tuple[Array, Backprop]:
-        """(B, F) and backprop from it to the values of x."""
-        raise NotImplementedError
+        """(B, T, F) to (B, F) (2F where both are wanted), or (B, 1, F) with keepdims."""
+        features = input_shape[2]
+        width = None if features is None else features * (self.largest + self.mean)
+        return (input_shape[0], 1, width) if self.keepdims else (input_shape[0], width)
 
     def forward(self, x: Sequence, mode: Mode) -> tuple[Array | Sequence, Backprop]:
         """Pool over the kept steps."""
         self.require_rank(x, 3)
-        y, backprop = self.pool(x, mode)
+        batch, steps, features = x.shape
+        mask = None if x.mask is None else np.ascontiguousarray(x.mask)
+        index = np.ascontiguousarray(x.index)
+        largest, ties, mean = _native.pool(x.table, x.rows, index, mask, self.largest, self.mean)
+        y = np.concatenate([largest, mean], axis=1) if self.largest and self.mean else largest if self.largest else mean
+
+        def backprop(d_y: Array, gradients: Gradients) -> Array:
+            d_y = d_y.reshape(batch, -1)
+            d_largest = d_mean = None
+            if self.largest:
+                d_largest = d_y[:, :features] / ties
+            if self.mean:
+                kept = np.full((batch, 1), steps) if mask is None else mask.sum(axis=1, keepdims=True)
+                d_mean = d_y[:, -features:] / np.maximum(kept, 1).astype(x.dtype)
+            return _native.pool_backward(
+                x.table, x.rows, index, mask, largest if self.largest else None, d_largest, d_mean
+            )
+
+        back = backprop if mode.keep else no_backprop
         if not self.keepdims:
-            return y, backprop
-        return Sequence(table=y, index=np.arange(len(y), dtype=np.int32)[:, None]), backprop
+            return y, back
+        return Sequence(table=y, index=np.arange(len(y), dtype=np.int32)[:, None]), back
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -101,15 +63,14 @@ class _GlobalPooling1D(Layer):
 class GlobalMaxPooling1D(_GlobalPooling1D):
     """The largest value of each feature over all steps that are not masked.
 
-    Keras ignores the mask here; a padded step then wins over negative values. A row without any step gives zeros.
+    Keras ignores the mask here; a padded step then wins over negative values. A row without any step gives zeros. Equal
+    largest values share the gradient evenly, as in TensorFlow.
 
     Args:   keepdims: True keeps the time axis with size 1.
     Input:  (B, T, F). Output: (B, F).
     """
 
-    def pool(self, x: Sequence, mode: Mode) -> tuple[Array, Backprop]:
-        """See max_over_time."""
-        return max_over_time(x, mode)
+    largest = True
 
 
 class GlobalAveragePooling1D(_GlobalPooling1D):
@@ -119,6 +80,15 @@ class GlobalAveragePooling1D(_GlobalPooling1D):
     Input:  (B, T, F). Output: (B, F).
     """
 
-    def pool(self, x: Sequence, mode: Mode) -> tuple[Array, Backprop]:
-        """See mean_over_time."""
-        return mean_over_time(x, mode)
+    mean = True
+
+
+class GlobalMaxAveragePooling1D(_GlobalPooling1D):
+    """GlobalMaxPooling1D and GlobalAveragePooling1D side by side, in one pass. Not in Keras.
+
+    Args:   keepdims: True keeps the time axis with size 1.
+    Input:  (B, T, F). Output: (B, 2F): the largest values, then the means.
+    Source: "concat pooling" without the last state, Howard & Ruder 2018.
+    """
+
+    largest = mean = True
