@@ -8,7 +8,7 @@ SANITIZE := .venv-sanitize
 ARM := aarch64-linux-gnu-g++
 NATIVE := $(wildcard native/* native/cells/*) CMakeLists.txt pyproject.toml
 
-.PHONY: demo examples test build lint bench parity mutants sanitize arm clean
+.PHONY: demo examples series test build lint bench parity mutants sanitize arm clean
 .DEFAULT_GOAL := build
 
 $(VENV)/tools: pyproject.toml
@@ -33,6 +33,10 @@ demo: $(VENV)/extra-demo
 SHAPES := one_to_one one_to_many many_to_one tagging encoder_decoder
 examples: $(VENV)/extra-demo
 	for shape in $(SHAPES); do $(BIN)/python examples/four_shapes/$$shape.py || exit 1; done
+
+# Real series of unequal length: SequenceClassifier beside simple methods, under a minute.
+series: $(VENV)/extra-series
+	$(BIN)/python examples/series.py
 
 test: $(VENV)/extra-test lint
 	$(BIN)/python -m pytest

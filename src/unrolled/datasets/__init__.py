@@ -1,4 +1,4 @@
-"""Data sets: `imdb` as Keras has it, `reviews` (the demo's, from a package), and what published runs recorded."""
+"""Data sets: Keras' `imdb`, `reviews` and `japanese_vowels` from packages, and what published runs recorded."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from importlib import resources
 from typing import Any
 
-from unrolled.datasets import imdb, reviews
+from unrolled.datasets import imdb, japanese_vowels, reviews
 
-__all__ = ["imdb", "recorded", "reviews"]
+__all__ = ["imdb", "japanese_vowels", "recorded", "reviews"]
 
 
 def recorded() -> dict[str, Any]:
