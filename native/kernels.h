@@ -77,6 +77,7 @@ template <class T> struct BackwardArgs {
   T *d_recurrent_kernel;  // out: (H, G*H)
   T *d_recurrent_bias;    // out: (G*H,) or null
   T *d_h0, *d_c0;         // out: (S, H) or null
+  T *d_h, *d_c;           // out: (1+P+N, Hp), what reached each state from above and from later steps, or null
 };
 
 template <class T> struct ProjectBackwardArgs {

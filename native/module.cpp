@@ -267,7 +267,8 @@ nb::tuple forward(int cell, int activation, int recurrent_activation, const Plan
 template <class T>
 nb::tuple backward(int cell, int activation, int recurrent_activation, const Plan &plan, Packed<T> recurrent_kernel,
                    Packed<T> h, Packed<T> c, nb::ndarray<T, nb::c_contig, nb::device::cpu> stash,
-                   std::optional<Matrix<T>> d_outputs, Maybe<T> d_last, Maybe<T> d_final_h, Maybe<T> d_final_c) {
+                   std::optional<Matrix<T>> d_outputs, Maybe<T> d_last, Maybe<T> d_final_h, Maybe<T> d_final_c,
+                   bool every_state) {
   const CellInfo &info = cell_info(cell);
   const Activation a = activation_of(activation), ra = activation_of(recurrent_activation);
   require_aligned(recurrent_kernel, h, c, stash, d_outputs, d_last, d_final_h, d_final_c);
@@ -286,14 +287,18 @@ nb::tuple backward(int cell, int activation, int recurrent_activation, const Pla
   check_shape<T>(d_final_c, plan.batch, H, "d_final_c (B, H)");
   New<T> d_kernel(H, size_t(G) * H), d_bias(info.biases == 2 ? 1 : 0, size_t(G) * H);
   New<T> d_h0(plan.initial, H), d_c0(has_c ? plan.initial : 0, H);
+  New<T> d_h(every_state ? 1 + positions : 0, Hp), d_c(every_state && has_c ? 1 + positions : 0, Hp);
+  if (every_state) std::fill_n(d_h.data, Hp, T(0));  // the blank row: no step writes it
+  if (every_state && has_c) std::fill_n(d_c.data, Hp, T(0));
   {
     nb::gil_scoped_release release;
     kernels<T>().backward({CellKind(cell), a, ra, H, plan.view(), recurrent_kernel.data(), h.data(), has_c ? c.data() : nullptr, stash.data(),
                            d_outputs ? d_outputs->data() : nullptr, d_outputs ? size_t(d_outputs->stride(0)) : 0,
                            data_or_null(d_last), data_or_null(d_final_h), data_or_null(d_final_c), d_kernel.data,
-                           info.biases == 2 ? d_bias.data : nullptr, d_h0.data, has_c ? d_c0.data : nullptr});
+                           info.biases == 2 ? d_bias.data : nullptr, d_h0.data, has_c ? d_c0.data : nullptr,
+                           every_state ? d_h.data : nullptr, every_state && has_c ? d_c.data : nullptr});
   }
-  return nb::make_tuple(d_kernel.give(), d_bias.give(), d_h0.give(), d_c0.give());
+  return nb::make_tuple(d_kernel.give(), d_bias.give(), d_h0.give(), d_c0.give(), d_h.give(), d_c.give());
 }
 
 template <class T>
@@ -499,7 +504,7 @@ template <class T> void bind(nb::module_ &m) {
   m.def("backward", &backward<T>, "cell"_a, "activation"_a, "recurrent_activation"_a, "plan"_a,
         "recurrent_kernel"_a.noconvert(), "h"_a.noconvert(), "c"_a.noconvert(), "stash"_a.noconvert(),
         "d_outputs"_a.noconvert().none(), "d_last"_a.noconvert().none(), "d_final_h"_a.noconvert().none(),
-        "d_final_c"_a.noconvert().none());
+        "d_final_c"_a.noconvert().none(), "every_state"_a = false);
   m.def("project_backward", &project_backward<T>, "cell"_a, "plan"_a, "table"_a.noconvert(),
         "rows"_a.noconvert().none(), "kernel"_a.noconvert(), "stash"_a.noconvert(), "want_kernel"_a, "want_bias"_a,
         "want_values"_a);

@@ -263,6 +263,8 @@ template <template <class> class Cell, class T> struct Recurrence {
               dh[r][u] += dh_prefix[(i + 1) * Hp + u];
               if (args.c) dc[r][u] += dc_prefix[(i + 1) * Hp + u];
             }
+          if (args.d_h) memcpy(args.d_h + (i + 1) * Hp, dh[r], sizeof(T) * Hp);
+          if (args.d_c) memcpy(args.d_c + (i + 1) * Hp, dc[r], sizeof(T) * Hp);
         }
         Cell<T>::backward(w, {active, stash, h_prev, c_prev, h, c, dh, dc, scratch});
         waiting += active;

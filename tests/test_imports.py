@@ -23,8 +23,9 @@ LEVELS = [
     {"layers"},
     {"losses", "metrics", "optimizers", "callbacks", "feed", "progress", "interrupt"},
     {"loop", "training", "saving", "summary"},
+    {"inspect"},  # models hand a traced pass to it
     {"models", "backend"},
-    {"text", "inspect", "plotting", "tables"},
+    {"text", "plotting", "tables"},
     {"classifiers"},
     {"cli", "__main__"},
 ]
@@ -50,6 +51,7 @@ def upward(module: str, imports: set[str]) -> set[str]:
         allowed = ALONE | {"errors"} | ({"random"} if module == "utils" else set())
         return imports - allowed
     alone = ALONE if RANK[module] < PREPARES_DATA else set()
+    alone = alone - {"reference"} if module == "inspect" else alone  # it proves what it shows
     return {name for name in imports - {module} if name in alone or RANK.get(name, 0) > RANK[module]}
 
 

@@ -62,7 +62,8 @@ def backward(
     d_last: Array | None,
     d_final_h: Array | None,
     d_final_c: Array | None,
-) -> tuple[Array, Array, Array, Array]: ...
+    every_state: bool = False,
+) -> tuple[Array, Array, Array, Array, Array, Array]: ...
 def project_backward(
     cell: int,
     plan: Plan,

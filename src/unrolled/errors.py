@@ -34,6 +34,13 @@ class TableError(ValueError):
     """A file of labelled texts cannot be used as it is; the text names the row or column and what to do."""
 
 
+class UnknownNameError(KeyError):
+    """A layer, gate, unit or other thing of that name does not exist; the text lists those that do."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class PaddingWarning(UserWarning):
     """A recurrent layer runs on through unmasked zeros at the end of rows."""
 

@@ -16,6 +16,7 @@ from unrolled.errors import FileFormatError, NotBuiltError, PaddingWarning, Shap
 from unrolled.layers import Embedding, InputLayer, Layer, Recurrent, TimeDistributed
 from unrolled.layers.base import assign_all, automatic_name, deserialize, serialize
 from unrolled.layers.values import as_array, as_value, cast
+from unrolled.layers.watch import report
 from unrolled.parameters import Array, Backprop, Gradients, Mode, Parameter, Shape, no_backprop
 from unrolled.summary import show_shape, summary_lines
 from unrolled.training import Trainable
@@ -260,13 +261,13 @@ class Sequential(Trainable):
         """ "sigmoid" or "softmax" if the last layer ends in it."""
         return self._layers[-1].logits_activation if self._layers else None
 
-    def forward(self, x: Any, mode: Mode, logits: bool = False) -> tuple[Value, Backprop]:
+    def forward(self, x: Any, mode: Mode, logits: bool = False, start: int = 0) -> tuple[Value, Backprop]:
         """Run all layers on a checked batch.
 
         Layers below the first one that learns keep nothing, and that one skips the gradient of its input, unless
         mode.input_gradient asks for it.
 
-        Args:    logits: leave the last layer's sigmoid or softmax out.
+        Args:    logits: leave the last layer's sigmoid or softmax out; start: begin with this layer, x is its input.
         Returns: outputs (a Sequence if they have steps) and backprop(d_outputs, gradients).
         """
         wants_x = mode.keep and mode.input_gradient
@@ -274,11 +275,13 @@ class Sequential(Trainable):
         learning = [i for i, layer in enumerate(self._layers) if any(p.trainable for p in layer.weights)]
         lowest = 0 if wants_x else min(learning, default=len(self._layers))
         steps: list[tuple[Backprop, np.dtype[Any]]] = []
-        for i, layer in enumerate(self._layers):
+        for i, layer in list(enumerate(self._layers))[start:]:
             keep = mode.keep and i >= lowest
             inner = Mode(mode.training, keep, mode.random, input_gradient=wants_x or i > lowest)
             run = layer.forward_logits if logits and i == len(self._layers) - 1 else layer.forward
-            value, back = run(cast(value, layer.dtype), inner)
+            taken = cast(value, layer.dtype)
+            value, back = run(taken, inner)
+            report("layer", layer, x=taken, y=value)
             if keep:
                 steps.append((back, layer.dtype))
             if not self._padding_seen and isinstance(layer, Embedding):
@@ -296,6 +299,20 @@ class Sequential(Trainable):
         """Outputs for one batch, as an array; training=True switches dropout on."""
         y, _ = self.forward(self._inputs(x, "x"), Mode(training=training, random=self.random))
         return as_array(y)
+
+    def trace(self, x: Any, words: Any = None, classes: list[str] | None = None) -> Any:
+        """What the engine computes for an input: every gate and state of every step of every recurrent layer.
+
+        Args:    x: one input (T,) of ids or (T, D), or a batch of them; a text with words=a fitted TextVectorizer;
+                 words: names for ids: a vocabulary, {id: word} or {word: id}, a function, or the list of T tokens;
+                 classes: names of the outputs.
+        Returns: a Trace; for several rows Traces, which run one row at a time when asked for. The numbers are the
+                 kernels' own: trace.output has the bits of predict for that row.
+        Raises:  as predict.
+        """
+        from unrolled.inspect.trace import trace
+
+        return trace(self, x, words, classes)
 
     @property
     def stateful(self) -> bool:

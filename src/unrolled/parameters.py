@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unrolled.errors import ShapeError
+from unrolled.errors import ShapeError, UnknownNameError
 
 Array = NDArray[Any]
 Shape = tuple[int | None, ...]
@@ -18,7 +18,11 @@ Shape = tuple[int | None, ...]
 class Parameter:
     """A named array that a layer owns; updated in place by optimizers.
 
-    Attributes: name, e.g. "kernel"; path, e.g. "lstm/kernel"; value (C-contiguous, float32 or float64); trainable.
+    A recurrent layer's are also read and set by gate: kernel["forget"] is a view (D, H) of the columns of that gate,
+    kernel["forget"] = array overwrites them.
+
+    Attributes: name, e.g. "kernel"; path, e.g. "lstm/kernel"; value (C-contiguous, float32 or float64); trainable;
+    gate_columns, a function from a gate's word or letter to its columns, or None.
     """
 
     def __init__(self, name: str, value: Array, *, path: str | None = None, trainable: bool = True) -> None:
@@ -26,6 +30,37 @@ class Parameter:
         self.path = path or name
         self.value: Array = np.ascontiguousarray(value)
         self.trainable = trainable
+        self.gate_columns: Callable[[object], slice] | None = None
+
+    def __getitem__(self, key: Any) -> Array:
+        """A gate's columns by its word or letter, a view that may be written to; any other index: of a copy.
+
+        Raises: KeyError listing the gates there are.
+        """
+        if isinstance(key, str):
+            return self.value[..., self._columns(key)]
+        entries: Array = self.numpy()[key]
+        return entries
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Overwrite a gate's columns.
+
+        Raises: ShapeError if the shape differs; TypeError for an index that is no gate.
+        """
+        if not isinstance(key, str):
+            raise TypeError(f'"{self.path}": expected a gate\'s name in brackets, got {key!r}. To set all use assign.')
+        view, new = self[key], np.asarray(value)
+        if new.shape not in ((), view.shape):
+            raise ShapeError(f'"{self.path}": expected for "{key}" an array {view.shape} or a number, got {new.shape}.')
+        view[...] = new
+
+    def _columns(self, gate: str) -> slice:
+        if self.gate_columns is None:
+            raise UnknownNameError(f'"{self.path}" has no gates, got [{gate!r}]. Use numpy() for its entries.')
+        return self.gate_columns(gate)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.numpy())
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from unrolled.errors import ShapeError
 from unrolled.layers.base import Layer
 from unrolled.layers.dropout import Dropout, SpatialDropout1D  # noqa: F401  Keras' old texts look for them here
 from unrolled.layers.values import distinct_values, like, positions
+from unrolled.layers.watch import report
 from unrolled.parameters import Array, Backprop, Gradients, Mode, Shape, no_backprop
 
 LOGITS = ("sigmoid", "softmax")
@@ -101,6 +102,7 @@ class Dense(Layer):
         z = values @ kernel.value
         if bias is not None:
             z += bias.value
+        report("logits", self, x=x, z=z)
 
         def backprop(d_z: Array, gradients: Gradients) -> Array | None:
             flat = d_z.reshape(-1, self.units)

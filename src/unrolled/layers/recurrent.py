@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,9 @@ from unrolled.activations import Activation
 from unrolled.batch import Sequence
 from unrolled.errors import ShapeError
 from unrolled.layers.base import Layer
+from unrolled.layers.gates import gate_columns
 from unrolled.layers.values import as_value, cast
+from unrolled.layers.watch import report, watched
 from unrolled.parameters import PREDICT, Array, Backprop, Gradients, Mode, Parameter, Shape, no_backprop
 
 
@@ -123,6 +126,8 @@ class Recurrent(Layer):
             shape = (2, width) if self.kind.biases == 2 else (width,)
             self.bias = self.add_weight("bias", shape, self.bias_initializer)
             self.start_bias(self.bias.value)
+        for parameter in self._parameters:
+            parameter.gate_columns = partial(gate_columns, self.cell, self.units, parameter.path)
         super().build(input_shape)
 
     def start_bias(self, bias: Array) -> None:
@@ -153,6 +158,7 @@ class Recurrent(Layer):
         self.require_features(sequence, self.kernel.shape[0])
         states = self._initial_states(sequence.shape[0], initial_state)
         ran = self.run(sequence, mode.keep, states)
+        report("pass", self, x=sequence, ran=ran)
         if self.stateful:
             self.states = [ran.final_h, ran.final_c][: self.kind.states]
         y = self._output(sequence, ran)
@@ -209,10 +215,12 @@ class Recurrent(Layer):
         d_out, d_h, d_c = (*(d_y if self.return_state else (d_y,)), None, None)[:3]
         d_out, d_h, d_c = (None if d is None else np.ascontiguousarray(d, self.dtype) for d in (d_out, d_h, d_c))
         stash = ran.stash  # becomes the gradients of the pre-activations: backprop runs once
-        d_recurrent, d_recurrent_bias, d_h0, d_c0 = _native.backward(
+        d_recurrent, d_recurrent_bias, d_h0, d_c0, d_h_all, d_c_all = _native.backward(
             kind.number, *self._activations, ran.plan, self.recurrent_kernel.value, ran.h, ran.c, stash,
             d_out if self.return_sequences else None, None if self.return_sequences else d_out, d_h, d_c,
+            watched(),
         )  # fmt: skip
+        report("back", self, x=x, ran=ran, d_h=d_h_all, d_c=d_c_all, d_out=d_out)
         learns = self.kernel.trainable
         d_kernel, d_bias, d_x = _native.project_backward(
             kind.number, ran.plan, x.table, x.rows, self.kernel.value, stash, learns,

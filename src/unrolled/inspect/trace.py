@@ -1,0 +1,348 @@
+"""model.trace(x): what the engine computed for one input, layer by layer and step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from unrolled import reference
+from unrolled.batch import Sequence
+from unrolled.errors import UnknownNameError, closest, require_extra
+from unrolled.inspect.stash import lanes
+from unrolled.inspect.steps import RecurrentTrace, read_pass, whole_number
+from unrolled.inspect.tables import Table, show_number
+from unrolled.inspect.words import PAD, Words
+from unrolled.layers import Dense, Embedding
+from unrolled.layers.recurrent import Recurrent
+from unrolled.layers.watch import watching
+from unrolled.parameters import Array, Mode, Parameter
+
+KEEP = Mode(keep=True)  # everything that backprop and inspection need stays
+
+
+@dataclass(eq=False)
+class DenseTrace:
+    """A Dense layer for one row: x (D,) or (T, D), logits z = x W + b, outputs y = activation(z)."""
+
+    name: str
+    path: str
+    activation: str
+    x: Array
+    z: Array
+    y: Array
+    kernel: Array = field(repr=False)
+    bias: Array | None = field(repr=False)
+
+
+class Weights:
+    """Copies of a model's weights, shared by the traces made from them.
+
+    Of an Embedding only the rows that a trace used can have mattered, so its table is compared by those.
+    """
+
+    def __init__(self, parameters: list[Parameter]) -> None:
+        self._copies = [p.numpy() for p in parameters]
+        self._by_id = {id(p): copy for p, copy in zip(parameters, self._copies, strict=True)}
+
+    def same(self, parameters: list[Parameter]) -> bool:
+        """Whether the model still has these weights."""
+        return len(parameters) == len(self._copies) and all(
+            p.shape == copy.shape and np.array_equal(p.value, copy, equal_nan=True)
+            for p, copy in zip(parameters, self._copies, strict=True)
+        )
+
+    def of(self, parameter: Parameter) -> Array:
+        """The copy of a parameter."""
+        return self._by_id[id(parameter)]
+
+
+class Trace:
+    """One input on its way through a model, as the engine computed it.
+
+    trace["lstm"] is a recurrent layer's steps (a RecurrentTrace), trace["dense"] a DenseTrace; print(trace) is a table.
+
+    Attributes:
+        model; x, one input (T,) or (T, D); tokens, a text for each of the T steps; words, Words;
+        recurrent, dense: {path: what was traced}; outputs {layer name: array, as the layer gave it};
+        output: what predict returns for this row; logits: before the last sigmoid or softmax, else None;
+        classes: names of the outputs, or None; weights: copies as they were.
+    """
+
+    def __init__(self, model: Any, x: Array, words: Words, classes: list[str] | None, weights: Weights) -> None:
+        self.model, self.x, self.words, self.classes, self.weights = model, x, words, classes, weights
+        self.tokens = words.name(x)
+        self.recurrent: dict[str, RecurrentTrace] = {}
+        self.dense: dict[str, DenseTrace] = {}
+        self.outputs: dict[str, Array] = {}
+        self.output: Array = np.empty(0)
+        self.logits: Array | None = None
+
+    # ---- finding things
+
+    @property
+    def label(self) -> str:
+        """How errors call it."""
+        return f'trace of "{self.model.name}"'
+
+    def __len__(self) -> int:
+        """Number of steps of the input."""
+        return len(self.x)
+
+    @property
+    def layers(self) -> list[str]:
+        """Paths of the layers that were traced."""
+        return [*self.recurrent, *self.dense]
+
+    def __getitem__(self, name: str | int) -> Any:
+        """A traced layer by name, path, kind ("lstm", if there is one), or number among `layers`.
+
+        Raises: UnknownNameError listing the layers there are.
+        """
+        found: dict[str, Any] = {**self.recurrent, **self.dense}
+        if isinstance(name, int) and not isinstance(name, bool):
+            return list(found.values())[whole_number(name, len(found), self.label, "traced layer")]
+        if name in found:
+            return found[name]
+        by_name = [layer for layer in found.values() if layer.name == name]
+        by_kind = [layer for layer in self.recurrent.values() if str(name).lower() in (layer.cell, layer.cell[:3])]
+        for candidates in (by_name, by_kind):
+            if len(candidates) == 1:
+                return candidates[0]
+        hint = closest(name, found) if isinstance(name, str) else "."
+        raise UnknownNameError(f"{self.label}: there is no layer {name!r}{hint} Layers: {', '.join(found) or 'none'}.")
+
+    @property
+    def last(self) -> RecurrentTrace:
+        """The last recurrent layer.
+
+        Raises: UnknownNameError if the model has none.
+        """
+        if not self.recurrent:
+            raise UnknownNameError(f"{self.label}: the model has no recurrent layer.")
+        return list(self.recurrent.values())[-1]
+
+    @property
+    def shown(self) -> list[str]:
+        """Tokens with padding as an empty text."""
+        return ["" if token == PAD else token for token in self.tokens]
+
+    @property
+    def padding(self) -> Array:
+        """(T,) True where the step is padding: id 0 in front or behind."""
+        return self.words.padding(self.x)
+
+    # ---- what came out
+
+    @property
+    def prediction(self) -> Any:
+        """The most probable class: its name if classes have names, else its number."""
+        last = self.output if self.output.ndim == 1 else self.output[-1]
+        best = int(last[0] > 0.5) if len(last) == 1 else int(last.argmax())
+        return self.classes[best] if self.classes else best
+
+    # ---- tables
+
+    def table(self) -> Table:
+        """The last recurrent layer's table with the model's output below."""
+        table = self.last.table()
+        notes = []
+        for path in self.recurrent:
+            if path != self.last.path:
+                notes.append(f'also traced: trace["{path}"]')
+        rows = self.output if self.output.ndim == 2 else self.output[None]
+        names = self.classes if self.classes and len(self.classes) == rows.shape[1] else range(rows.shape[1])
+        shown = ", ".join(f"{n}: {show_number(v)}" for n, v in zip(names, rows[-1], strict=True))
+        notes.append(f"output{' of the last step' if self.output.ndim == 2 else ''}  {shown}")
+        if self.logits is not None:
+            notes.append(f"logits  {', '.join(map(show_number, self.logits.reshape(-1, self.logits.shape[-1])[-1]))}")
+        return Table(f"{self.model.name}, {len(self)} steps\n{table.title}", table.header, table.rows, notes)
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.table().to_html()
+
+    def to_pandas(self) -> Any:
+        """A DataFrame: a row a step, columns (layer, quantity, unit), for all recurrent layers.
+
+        Raises: MissingExtraError without pandas.
+        """
+        pandas = require_extra("pandas", "pandas", "to_pandas")
+        parts = {path: layer.to_pandas() for path, layer in self.recurrent.items()}
+        return pandas.concat(parts, axis=1, names=["layer"])
+
+    # ---- again
+
+    def require_same_weights(self, what: str) -> None:
+        """Check that the model still has the weights of this trace.
+
+        Raises: ValueError.
+        """
+        if not self.weights.same(self.model.parameters):
+            raise ValueError(
+                f"{self.label}: {what} runs the model again, and its weights have changed since. "
+                "Call model.trace again."
+            )
+
+    def again(self, x: Array | None = None, model: Any = None, tokens: list[str] | None = None) -> Trace:
+        """A trace of another input, or by another model, with the same words and classes."""
+        words = self.words if tokens is None and x is None else self.words.with_tokens(tokens)
+        other = self.model if model is None else model
+        return next(iter(Traces(other, (self.x if x is None else x)[None], words, self.classes)))
+
+
+class Traces:
+    """The traces of a batch, one for each row; each is run when it is asked for and none is kept.
+
+    for trace in traces: ...     traces[3]     traces[10:20]
+    """
+
+    def __init__(self, model: Any, x: Array, words: Words, classes: list[str] | None = None) -> None:
+        self.model, self.x, self.words, self.classes = model, x, words, classes
+        self._weights: Weights | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, row: int | slice) -> Any:
+        if isinstance(row, slice):
+            return Traces(self.model, self.x[row], self.words.rows(row), self.classes)
+        return self._run(whole_number(row, len(self), f'traces of "{self.model.name}"', "row"))
+
+    def __iter__(self) -> Iterator[Trace]:
+        for row in range(len(self)):
+            yield self._run(row)
+
+    def _run(self, row: int) -> Trace:
+        parameters = self.model.parameters
+        if self._weights is None or not self._weights.same(parameters):
+            self._weights = Weights(parameters)
+        trace = Trace(self.model, self.x[row], self.words.row(row), self.classes, self._weights)
+        if self.model.stateful:  # rows belong together: all run, and the states that they had come back
+            with _states_kept(self.model):
+                _run(trace, self.x, row)
+        else:
+            _run(trace, self.x[row : row + 1], 0)
+        return trace
+
+    def __repr__(self) -> str:
+        return f"<traces of {len(self)} rows by {self.model!r}; each runs when asked for>"
+
+
+def trace(model: Any, x: Any, words: Any = None, classes: list[str] | None = None) -> Trace | Traces:
+    """What the engine computes for one input or a batch; see Sequential.trace."""
+    if isinstance(x, str) or (isinstance(x, list | tuple) and x and isinstance(x[0], str)):
+        x, words = Words.read_text(x, words, f'"{model.name}"')
+    rank = model.layers[0].input_rank if model.layers else None
+    one = rank is not None and np.ndim(x) == rank - 1
+    checked = model._inputs(np.asarray(x)[None] if one else x, "x")
+    found = Traces(model, checked, Words.of(words, one), classes)
+    return found[0] if len(checked) == 1 else found
+
+
+# ---- one pass
+
+
+def _run(trace: Trace, x: Array, row: int) -> None:
+    """Run the model's own forward pass and read what its layers report."""
+    model, seen = trace.model, _Seen(trace, row)
+    with watching(seen):
+        y, _ = model.forward(x, KEEP)
+    trace.output = seen.array(y)
+    last = model.layers[-1]
+    if model.logits_activation is not None:
+        dense = list(trace.dense.values())[-1] if trace.dense else None
+        if dense is not None and dense.name == last.name:
+            trace.logits = dense.z
+        elif seen.logits is not None:
+            trace.logits = seen.logits
+
+
+class _Seen:
+    """Reads reports of layers into a trace."""
+
+    def __init__(self, trace: Trace, row: int) -> None:
+        self.trace, self.row = trace, row
+        self.names = {layer.name for layer in trace.model.layers}
+        self.logits: Array | None = None
+        self._arrays: dict[int, tuple[Any, Array]] = {}  # the value itself stays beside its array, so ids stay apart
+        self._pending: list[tuple[Dense, Any, Array]] = []
+
+    def array(self, value: Any) -> Array:
+        """This row of what a layer took or gave: (T, F) or (F,)."""
+        if id(value) not in self._arrays:
+            is_sequence = isinstance(value, Sequence)
+            array = value.values[value.index[self.row]] if is_sequence else np.array(value[self.row])
+            self._arrays[id(value)] = (value, array)
+        return self._arrays[id(value)][1]
+
+    def __call__(self, event: str, layer: Any, values: dict[str, Any]) -> None:
+        if event == "pass":
+            self._recurrent(layer, values["x"], values["ran"])
+        elif event == "logits":
+            self._pending.append((layer, values["x"], values["z"]))
+        elif event == "layer":
+            self._layer(layer, values["x"], values["y"])
+
+    def _recurrent(self, layer: Recurrent, x: Sequence, ran: Any) -> None:
+        of = self.trace.weights.of
+        weights = reference.Weights(
+            of(layer.kernel), of(layer.recurrent_kernel), None if layer.bias is None else of(layer.bias)
+        )
+        steps = x.index.shape[1]
+        tokens = self.trace.tokens if steps == len(self.trace.tokens) else [""] * steps
+        self.trace.recurrent[layer.path] = read_pass(
+            layer, x, ran, lanes(layer.dtype), self.row, tokens, weights, self.array(x)
+        )
+
+    def _layer(self, layer: Any, x: Any, y: Any) -> None:
+        if isinstance(y, tuple | list):
+            return
+        self.trace.outputs[layer.name] = self.array(y)
+        for dense, _, z in self._pending:
+            of = self.trace.weights.of
+            self.trace.dense[dense.path] = DenseTrace(
+                dense.name, dense.path, dense.activation.name, self.array(x), self._of_row(z, y), self.array(y),
+                of(dense.kernel), None if dense.bias is None else of(dense.bias),
+            )  # fmt: skip
+        if self._pending and layer.name not in {d.name for d, _, _ in self._pending}:  # inside TimeDistributed
+            inner = self.trace.dense.pop(self._pending[-1][0].path)
+            self.trace.dense[inner.path] = inner
+            inner.name = layer.name
+        self._pending = []
+        if layer.logits_activation is not None and not isinstance(layer, Dense):
+            self.logits = self.array(x)
+
+    def _of_row(self, z: Array, y: Any) -> Array:
+        """This row's part of a mapped table or array."""
+        found: Array = z[self.row]
+        if isinstance(y, Sequence):
+            whole = z[y.index] if z.ndim == 2 and len(z) == y.n else z.reshape(*y.index.shape, z.shape[-1])
+            found = whole[self.row]
+        return found.copy()
+
+
+class _states_kept:  # noqa: N801  reads as a statement
+    """Gives stateful layers back the states that they had."""
+
+    def __init__(self, model: Any) -> None:
+        self._had = [(layer, layer.states) for layer in model._everywhere() if isinstance(layer, Recurrent)]
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        for layer, states in self._had:
+            layer.states = states
+
+
+def embedding_of(model: Any) -> Embedding | None:
+    """The Embedding that reads the ids, if the model starts with one."""
+    first = model.layers[0] if model.layers else None
+    return first if isinstance(first, Embedding) else None

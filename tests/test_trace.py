@@ -1,0 +1,282 @@
+"""model.trace: the kernels' own numbers, for every cell, stack, direction, mask and padding; and its messages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cases import CELLS, make_layer
+from traced_models import random_model
+from unrolled import _native, reference
+from unrolled.errors import ShapeError, UnknownNameError
+from unrolled.inspect.stash import LAYOUT
+from unrolled.layers import GRU, LSTM, Bidirectional, Dense, Embedding, Input, Masking, SimpleRNN
+from unrolled.layers.gates import GATES, LETTERS
+from unrolled.models import Sequential
+
+
+def model_of(cell: str, units: int = 17, dtype: str = "float64", **options: Any) -> Sequential:
+    rng = np.random.default_rng(3)
+    model = Sequential(
+        [
+            Embedding(50, 6, dtype=dtype),
+            make_layer(cell, units, dtype=dtype, name="rnn", **options),
+            Dense(2, "softmax"),
+        ]
+    )
+    for parameter in model.weights:
+        parameter.assign(rng.normal(size=parameter.shape) * 0.5)
+    return model
+
+
+def test_every_cell_of_the_engine_can_be_traced() -> None:
+    assert set(GATES) == set(LETTERS) == set(LAYOUT) == set(CELLS)
+    for cell, names in GATES.items():
+        assert names == reference.CELLS[cell].gates and len(names) == len(LETTERS[cell])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_traced_prediction_has_the_bits_of_predict(seed: int) -> None:
+    case = random_model(seed)
+    for row, trace in enumerate(case.model.trace(case.x)):
+        predicted = case.model.predict(case.x[row : row + 1])[0]
+        assert trace.output.dtype == predicted.dtype, case.text
+        np.testing.assert_array_equal(trace.output, predicted, err_msg=case.text)
+
+
+@pytest.mark.parametrize("level", _native.levels())
+@pytest.mark.parametrize("go_backwards", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_gates_and_states_are_those_of_the_reference(cell: str, go_backwards: bool, level: str) -> None:
+    before = _native.level()
+    _native.set_level(level)
+    try:
+        model = model_of(cell, go_backwards=go_backwards)
+        ids = np.array([0, 0, 3, 9, 4, 0, 17])
+        trace = model.trace(ids)["rnn"]
+    finally:
+        _native.set_level(before)
+    w = [p.value for p in model.layers[1].weights]
+    ran = reference.forward(cell, model.layers[0].embeddings.value[ids][None], w, go_backwards=go_backwards)
+    for name, values in ran.gates.items():
+        expected = values[0, ::-1] if go_backwards else values[0]
+        np.testing.assert_allclose(trace.gates[name], expected, rtol=0, atol=1e-12)
+    for name, values in ran.states.items():
+        expected = values[0, ::-1] if go_backwards else values[0]
+        np.testing.assert_allclose(trace.state(name), expected, rtol=0, atol=1e-12)
+    assert trace.parts.largest_residual() < 1e-12
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_masked_steps_did_not_run(cell: str) -> None:
+    model = Sequential([Input((5, 2)), Masking(dtype="float64"), make_layer(cell, 3, dtype="float64", name="rnn")])
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    x[[0, 2]] = 0
+    trace = model.trace(x)["rnn"]
+    np.testing.assert_array_equal(trace.ran, [False, True, False, True, True])
+    assert all(np.isnan(g[[0, 2]]).all() and not np.isnan(g[[1, 3, 4]]).any() for g in trace.gates.values())
+    np.testing.assert_array_equal(trace.h[2], trace.h[1])
+    np.testing.assert_array_equal(trace.h[0], 0)
+    np.testing.assert_array_equal(trace.h[4], model.predict(x[None])[0])
+    assert "(masked)" in str(trace) and "it did not run, and the state stays" in str(trace.step(2))
+
+
+def test_both_directions_and_stacks_are_named_by_path() -> None:
+    model = Sequential(
+        [
+            Embedding(9, 4),
+            Bidirectional(LSTM(3, return_sequences=True, name="a"), name="both"),
+            SimpleRNN(2, name="top"),
+            Dense(1, "sigmoid", name="head"),
+        ]
+    )
+    trace = model.trace([1, 2, 3])
+    assert trace.layers == ["both/forward_a", "both/backward_a", "top", "head"]
+    assert trace["forward_a"] is trace["both/forward_a"] is trace[0]
+    assert trace["simple_rnn"] is trace["top"]
+    both = np.concatenate([trace["forward_a"].h, trace["backward_a"].h], axis=1)
+    np.testing.assert_array_equal(trace["top"].x, both)
+    np.testing.assert_array_equal(trace["backward_a"].before("h")[2], 0)
+    np.testing.assert_array_equal(trace["backward_a"].before("h")[0], trace["backward_a"].h[1])
+    assert trace["head"].z.shape == (1,) and trace.logits is not None
+
+
+def test_names_by_word_and_by_letter() -> None:
+    trace = model_of("lstm").trace([4, 5, 6], words={4: "a", 5: "b", 6: "c"})
+    layer = trace["rnn"]
+    assert trace["lstm"] is layer
+    for word, letter in (("input", "i"), ("forget", "f"), ("candidate", "c"), ("output", "o")):
+        np.testing.assert_array_equal(layer.gate(word), layer.gate(letter))
+        np.testing.assert_array_equal(getattr(layer, word), layer.gates[word])
+    np.testing.assert_array_equal(layer.f, layer.gates["forget"])
+    np.testing.assert_array_equal(layer.c, layer.states["c"])
+    np.testing.assert_array_equal(layer.step(1).f, layer.f[1])
+    np.testing.assert_array_equal(layer.unit(3).gate("o"), layer.o[:, 3])
+    np.testing.assert_array_equal(layer.step(-1).h, layer.h[2])
+    assert layer.f.dims == ("step", "unit") and layer.f.labels["step"] == ["a", "b", "c"]
+    assert type(layer.f + 1) is np.ndarray and isinstance(layer.f.mean(), float)
+    assert layer.step(0).token == "a" and "'a'" in str(layer.step(0))
+    gru = model_of("gru_reset_after").trace([1])["gru"]
+    np.testing.assert_array_equal(gru.z, gru.update)
+    np.testing.assert_array_equal(gru.gate("h"), gru.candidate)
+
+
+def test_tables_and_frames() -> None:
+    trace = model_of("lstm").trace([4, 5, 6, 0], words=["so", "good", "<br>", "!"])
+    frame = trace["rnn"].to_pandas()
+    assert frame.shape == (4, 17 * 6)
+    assert frame[("forget", 3)].iloc[1] == trace["rnn"].f[1, 3]
+    assert frame.index[1] == (1, "good")
+    assert trace.to_pandas().shape == (4, 17 * 6)
+    assert trace["rnn"].h.to_pandas().loc["good", 5] == trace["rnn"].h[1, 5]
+    assert trace["rnn"].unit(2).to_pandas().shape == (4, 6)
+    assert "good" in str(trace) and "output" in str(trace)
+    for thing in (trace, trace["rnn"], trace["rnn"].f, trace["rnn"].step(0), trace["rnn"].unit(0)):
+        page = thing._repr_html_()
+        assert page.startswith("<table") and "<br>" not in page
+    assert "&lt;br&gt;" in trace._repr_html_()
+
+
+def test_padding_is_named() -> None:
+    model = model_of("gru_reset_before")
+    trace = model.trace([0, 0, 7, 8, 0, 9])
+    assert trace.tokens == ["‹pad›", "‹pad›", "7", "8", "0", "9"]
+    np.testing.assert_array_equal(trace.padding, [True, True, False, False, False, False])
+
+
+def test_stateful_layers_keep_their_states() -> None:
+    model = Sequential([Input((3, 2)), LSTM(4, stateful=True, name="rnn", batch_input_shape=(2, 3, 2))])
+    x = np.random.default_rng(1).normal(size=(2, 3, 2))
+    model.predict(x, batch_size=2)
+    had = [s.copy() for s in model.layers[0].states]
+    traces = model.trace(x)
+    np.testing.assert_array_equal(traces[1]["rnn"].start["c"], had[1][1])
+    np.testing.assert_array_equal(model.layers[0].states[0], had[0])
+    first = traces[0].output
+    np.testing.assert_array_equal(first, model.predict(x, batch_size=2)[0])
+
+
+def test_a_thousand_traces_stream() -> None:
+    model = model_of("lstm", units=32, dtype="float32")
+    x = np.random.default_rng(0).integers(1, 50, (1000, 100))
+    traces = model.trace(x)
+    next(iter(traces))
+    tracemalloc.start()
+    total = sum(float(trace.output[0]) for trace in traces)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    one = sum(a.nbytes for a in [*traces[0]["rnn"].gates.values(), *traces[0]["rnn"].states.values()])
+    assert total > 0
+    assert peak < 12 * one, "a stream of traces holds a few traces at a time, not a thousand"
+
+
+def test_a_trace_knows_when_the_weights_have_changed() -> None:
+    case = random_model(5)
+    trace = case.model.trace(case.x[:1])
+    trace.require_same_weights("this")
+    case.model.train_on_batch(case.x, case.y)
+    with pytest.raises(ValueError) as error:
+        trace.require_same_weights("verify")
+    assert str(error.value) == (
+        f'trace of "{case.model.name}": verify runs the model again, and its weights have changed since. '
+        "Call model.trace again."
+    )
+
+
+LSTM_GATES = "input (i), forget (f), candidate (c), output (o)"
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind", "text"),
+    [
+        (lambda t: t["gru"], UnknownNameError, 'trace of "m": there is no layer \'gru\'. Layers: rnn, out.'),
+        (lambda t: t["rmn"], UnknownNameError,
+         "trace of \"m\": there is no layer 'rmn', did you mean 'rnn'? Layers: rnn, out."),
+        (lambda t: t[2], IndexError, 'trace of "m": there is no traced layer 2. It has 2: 0 to 1.'),
+        (lambda t: t["rnn"].gate("forgot"), UnknownNameError,
+         f"trace of \"rnn\": there is no gate 'forgot', did you mean 'forget'? Gates: {LSTM_GATES}."),
+        (lambda t: t["rnn"].gate(2), UnknownNameError, f'trace of "rnn": there is no gate 2. Gates: {LSTM_GATES}.'),
+        (lambda t: t["rnn"].step(3), IndexError, 'trace of "rnn": there is no step 3. It has 3: 0 to 2.'),
+        (lambda t: t["rnn"].unit(-3), IndexError, 'trace of "rnn": there is no unit -3. It has 2: 0 to 1.'),
+        (lambda t: t["rnn"].unit("a"), TypeError, 'trace of "rnn": expected the number of a unit, 0 to 1, got \'a\'.'),
+        (lambda t: t["rnn"].state("k"), UnknownNameError,
+         "trace of \"rnn\": there is no state 'k'. States: hidden (h) and cell (c)."),
+        (lambda t: t["rnn"].update, AttributeError,
+         "trace of \"rnn\" has no attribute 'update'. Gates: input, forget, candidate, output; states: h, c."),
+    ],
+)  # fmt: skip
+def test_bad_requests_say_what_exists(bad: Any, kind: type[Exception], text: str) -> None:
+    model = Sequential([Embedding(9, 4), LSTM(2, name="rnn"), Dense(1, "sigmoid", name="out")], name="m")
+    with pytest.raises(kind) as error:
+        bad(model.trace([1, 2, 3]))
+    assert str(error.value) == text
+
+
+def test_text_needs_words_and_something_in_it() -> None:
+    from unrolled.text import TextVectorizer
+
+    model = Sequential([Embedding(9, 4), GRU(2)], name="m")
+    with pytest.raises(TypeError) as wrong:
+        model.trace("a good film")
+    assert str(wrong.value) == (
+        '"m": expected numbers, got text. Give words=the fitted TextVectorizer, or trace a TextClassifier.'
+    )
+    vectorizer = TextVectorizer().fit(["a good film"])
+    assert model.trace("good film", words=vectorizer).tokens == ["good", "film"]
+    assert [t.tokens for t in model.trace(["good", "a film"], words=vectorizer)] == [["‹pad›", "good"], ["a", "film"]]
+    with pytest.raises(ValueError) as empty:
+        model.trace("...", words=vectorizer)
+    assert str(empty.value) == (
+        "\"m\": text 0, '...', has no word that the vocabulary keeps; nothing is left to trace. "
+        "Give a text with at least one known word."
+    )
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_weights_are_read_and_set_by_gate(cell: str) -> None:
+    layer = make_layer(cell, 3)
+    layer.build((None, None, 2))
+    for k, (word, letter) in enumerate(zip(GATES[cell], LETTERS[cell], strict=True)):
+        columns = slice(3 * k, 3 * k + 3)
+        for parameter in layer.weights:
+            np.testing.assert_array_equal(parameter[word], parameter.value[..., columns])
+            np.testing.assert_array_equal(parameter[letter], parameter.value[..., columns])
+        layer.kernel[word] = 7
+        layer.recurrent_kernel[word][1, 2] = 8
+        layer.bias[word] = np.full(layer.bias[word].shape, 9)
+        assert (layer.kernel.value[:, columns] == 7).all() and layer.recurrent_kernel.value[1, 3 * k + 2] == 8
+        assert (layer.bias.value[..., columns] == 9).all()
+    assert layer.kernel.shape == (2, 3 * len(GATES[cell])) and np.asarray(layer.kernel).shape == layer.kernel.shape
+    assert [row.tolist() for row in layer.kernel] == layer.kernel.value.tolist()
+
+
+def test_wrong_gates_of_weights() -> None:
+    layer = LSTM(3, name="l")
+    layer.build((None, None, 2))
+    with pytest.raises(UnknownNameError) as error:
+        layer.kernel["update"]
+    assert str(error.value) == f"\"l/kernel\": there is no gate 'update'. Gates: {LSTM_GATES}."
+    with pytest.raises(ShapeError) as shape:
+        layer.kernel["forget"] = np.zeros((3, 3))
+    assert str(shape.value) == '"l/kernel": expected for "forget" an array (2, 3) or a number, got (3, 3).'
+    with pytest.raises(TypeError, match="expected a gate's name in brackets, got 0"):
+        layer.kernel[0] = 1
+    head = Dense(2, name="d")
+    head.build((None, 3))
+    with pytest.raises(UnknownNameError) as none:
+        head.kernel["forget"]
+    assert str(none.value) == "\"d/kernel\" has no gates, got ['forget']. Use numpy() for its entries."
+
+
+def test_predicting_does_not_import_inspection() -> None:
+    program = (
+        "import sys, numpy\nfrom unrolled import Sequential, layers\n"
+        "Sequential([layers.Embedding(5, 2), layers.LSTM(2)]).predict(numpy.array([[1, 2]]))\n"
+        "assert not [m for m in sys.modules if m.startswith('unrolled.inspect')]"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
