@@ -127,7 +127,7 @@ def test_names_by_word_and_by_letter() -> None:
 
 
 def test_tables_and_frames() -> None:
-    trace = model_of("lstm").trace([4, 5, 6, 0], words=["so", "good", "<br>", "!"])
+    trace = model_of("lstm").trace([4, 5, 6, 7], words=["so", "good", "<br>", "!"])
     frame = trace["rnn"].to_pandas()
     assert frame.shape == (4, 17 * 6)
     assert frame[("forget", 3)].iloc[1] == trace["rnn"].f[1, 3]
