@@ -128,8 +128,11 @@ def measure(work: Workload, contestants: list[str], rounds: int, scratch: Path) 
     for name, remote in remotes.items():
         found[name] |= {"rounds": times[name], "seconds": statistics.median(times[name]), **remote.close()}
         found[name]["difference"] = differences[name]
-        print(f"  {name:17s} {found[name]['variant']:22s} {1e3 * found[name]['seconds']:10.2f} ms, "
-              f"{found[name]['peak_mb']:.0f} MB", flush=True)
+        print(
+            f"  {name:17s} {found[name]['variant']:22s} {1e3 * found[name]['seconds']:10.2f} ms, "
+            f"{found[name]['peak_mb']:.0f} MB",
+            flush=True,
+        )
     return {"workload": work.name, "contestants": found} | compare(found, times)
 
 

@@ -1,6 +1,6 @@
 """Turn a result of bench.py into a Markdown table and a picture.
 
-    python benchmarks/report.py results/2026-01-01-1200.json
+python benchmarks/report.py results/2026-01-01-1200.json
 """
 
 from __future__ import annotations

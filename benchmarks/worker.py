@@ -1,8 +1,8 @@
 """One contestant in a process of its own, told what to do by lines of JSON on its standard input.
 
-    {"do": "prepare", "workload": ..., "variant": ..., "arrays": path}  ->  {"values": [...], "versions": ...}
-    {"do": "run", "seconds": least}                                     ->  {"seconds": one step's}
-    {"do": "quit"}                                                      ->  {"peak_mb": ...}
+{"do": "prepare", "workload": ..., "variant": ..., "arrays": path}  ->  {"values": [...], "versions": ...}
+{"do": "run", "seconds": least}                                     ->  {"seconds": one step's}
+{"do": "quit"}                                                      ->  {"peak_mb": ...}
 """
 
 from __future__ import annotations

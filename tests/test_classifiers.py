@@ -24,10 +24,10 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from unrolled.classifiers import SequenceClassifier, TextClassifier
-from unrolled.classifiers.holdout import stratified_holdout
 from unrolled.errors import FileFormatError, MissingExtraError, ShapeError
 from unrolled.models import Sequential, load_model
 from unrolled.saving import read_file, write_file
+from unrolled.splits import stratified_holdout
 
 EXPECTED_FAILURES = {
     "check_sample_weight_equivalence_on_dense_data": (

@@ -19,13 +19,14 @@ SOURCE = Path(unrolled.__file__).parent
 LEVELS = [
     {"errors"},
     {"columns", "_native", "parameters", "batch", "engine", "activations", "random"},
+    {"evaluation", "splits", "printing", "plotting"},  # judge and show plain arrays
     {"initializers"},
     {"layers"},
     {"losses", "metrics", "optimizers", "callbacks", "feed", "progress", "interrupt"},
     {"loop", "training", "saving", "summary"},
     {"inspect"},  # models hand a traced pass to it
     {"models", "backend"},
-    {"text", "plotting", "tables"},
+    {"text", "baselines", "tables"},
     {"classifiers"},
     {"cli", "__main__"},
 ]

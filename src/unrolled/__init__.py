@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unrolled import activations as activations
     from unrolled import backend as backend
+    from unrolled import baselines as baselines
     from unrolled import callbacks as callbacks
     from unrolled import classifiers as classifiers
     from unrolled import datasets as datasets
+    from unrolled import evaluation as evaluation
     from unrolled import initializers as initializers
     from unrolled import layers as layers
     from unrolled import losses as losses
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from unrolled import preprocessing as preprocessing
     from unrolled import random as random
     from unrolled import reference as reference
+    from unrolled import splits as splits
     from unrolled import text as text
     from unrolled import utils as utils
     from unrolled.engine import get_num_threads as get_num_threads
@@ -31,8 +34,9 @@ if TYPE_CHECKING:
 
 # Modules and names are imported when first asked for, so that `import unrolled` costs next to nothing.
 _MODULES = (
-    "activations", "backend", "callbacks", "classifiers", "datasets", "from_scratch", "initializers", "layers",
-    "losses", "metrics", "models", "optimizers", "plotting", "preprocessing", "random", "reference", "text", "utils",
+    "activations", "backend", "baselines", "callbacks", "classifiers", "datasets", "evaluation", "from_scratch",
+    "initializers", "layers", "losses", "metrics", "models", "optimizers", "plotting", "preprocessing", "random",
+    "reference", "splits", "text", "utils",
 )  # fmt: skip
 _NAMES = {
     "Input": "layers",

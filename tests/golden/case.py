@@ -56,7 +56,7 @@ def draw_mask(kind: str, B: int, T: int, random: np.random.RandomState) -> np.nd
     if kind == "inner":
         keep[:, 0] = keep[:, -1] = True
     if kind == "whole rows":
-        keep[:: 3] = False
+        keep[::3] = False
     return keep
 
 

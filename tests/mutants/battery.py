@@ -1,6 +1,6 @@
 """Run the kernel battery on the `unrolled` of one folder, whatever is installed.
 
-    python battery.py FOLDER [pytest arguments]
+python battery.py FOLDER [pytest arguments]
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ import numpy as np
 from unrolled import optimizers, saving
 from unrolled import random as streams
 from unrolled.callbacks import EarlyStopping
-from unrolled.classifiers.holdout import count_repeats, stratified_holdout
 from unrolled.classifiers.labels import labels_from_config, labels_to_config, read_labels
 from unrolled.errors import FileFormatError, closest, require_extra
 from unrolled.layers import (
@@ -29,6 +28,7 @@ from unrolled.layers import (
 )
 from unrolled.models import Sequential, model_from
 from unrolled.parameters import Array
+from unrolled.splits import count_repeats, stratified_holdout
 
 _PURPOSE = "unrolled.classifiers"
 _base = require_extra("sklearn.base", "sklearn", _PURPOSE)
