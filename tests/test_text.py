@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unrolled.errors import MissingExtraError, NotBuiltError, ShapeError
-from unrolled.text import TextVectorizer, Vocabulary, clean, split_words
+from unrolled.text import PackedIds, TextVectorizer, Vocabulary, clean, split_words
 from unrolled.text import words as words_module
 
 WORDS = {
@@ -122,6 +122,35 @@ def test_fit_and_transform() -> None:
 )  # fmt: skip
 def test_columns_of_any_kind(column: object) -> None:
     assert TextVectorizer().fit_transform(column) == IDS
+
+
+def test_packed_ids_are_the_same_rows_without_padding() -> None:
+    vectorizer = TextVectorizer()
+    packed = vectorizer.fit_packed(TEXTS)
+    assert packed.to_lists() == IDS and len(packed) == len(TEXTS)
+    assert packed.lengths.tolist() == [len(row) for row in IDS]
+    assert (
+        vectorizer.vocabulary is not None
+        and vectorizer.vocabulary.counts == Vocabulary.count(map(vectorizer.tokenize, TEXTS)).counts
+    )
+    assert vectorizer.transform_packed(["a good 影"])[0].tolist() == [1, 2, 8]
+    without = TextVectorizer(num_words=1, oov=False)
+    assert without.fit_packed(TEXTS).to_lists() == without.transform(TEXTS) == [[1] * row.count(2) for row in IDS]
+
+
+def test_packed_ids_are_cut_and_padded_in_front() -> None:
+    packed = PackedIds.from_rows([np.arange(1, 7), np.array([7]), np.zeros(0, np.int64), np.arange(11, 16)])
+    for side, rows in {
+        "pre": [[4, 5, 6], [7], [], [13, 14, 15]],
+        "middle": [[1, 2, 6], [7], [], [11, 12, 15]],
+        "post": [[1, 2, 3], [7], [], [11, 12, 13]],
+    }.items():
+        assert packed.cut(3, side).to_lists() == rows
+    assert packed.cut(6) is packed
+    assert packed.cut(3).to_array().tolist() == [[4, 5, 6], [0, 0, 7], [0, 0, 0], [13, 14, 15]]
+    assert packed.to_array(np.array([2, 1])).tolist() == [[0], [7]]
+    assert packed.to_array(np.array([1, 3]), length=6).tolist() == [[0, 0, 0, 0, 0, 7], [0, 11, 12, 13, 14, 15]]
+    assert PackedIds.from_rows([]).to_array().shape == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
+from itertools import repeat
 from typing import Any
+
+import numpy as np
 
 from unrolled.columns import as_texts
 from unrolled.errors import NotBuiltError, closest
 from unrolled.parameters import Array
 from unrolled.preprocessing.sequence import pad_sequences
 from unrolled.text.cleaning import as_set, clean_words
-from unrolled.text.vocabulary import PAD_ID, Vocabulary
+from unrolled.text.packed import PackedIds
+from unrolled.text.vocabulary import OOV_ID, PAD_ID, Vocabulary
 from unrolled.text.words import split_words
 
 TOKENIZERS = ("words", "cookbook")
+UNKNOWN = -1  # in place of words that are left out
 
 
 class TextVectorizer:
@@ -67,35 +73,67 @@ class TextVectorizer:
 
         Raises: TypeError naming the row that is no text; ValueError if there are no words at all.
         """
-        self._number([self.tokenize(text) for text in as_texts(texts)])
+        self.fit_packed(texts)
         return self
 
     def fit_transform(self, texts: Any, y: Any = None) -> list[list[int]]:
         """fit and transform with one pass over the texts."""
-        rows = [self.tokenize(text) for text in as_texts(texts)]
-        return [*map(self._number(rows).to_ids, rows)]
+        return self.fit_packed(texts).to_lists()
 
-    def _number(self, rows: list[list[str]]) -> Vocabulary:
-        vocabulary = Vocabulary.count(rows, self.num_words, self.min_count, oov=self.oov)
-        if not vocabulary.words:
+    def fit_packed(self, texts: Any) -> PackedIds:
+        """fit_transform with the ids in one array.
+
+        Words are numbered as they appear while the texts are split, so no text's words outlive it, and renumbered by
+        frequency at the end; equally frequent ones stay in the order of their first appearance.
+        """
+        seen: defaultdict[str, int] = defaultdict()
+        seen.default_factory = seen.__len__
+        rows = PackedIds.from_rows(
+            np.fromiter(map(seen.__getitem__, words), np.int32, len(words))
+            for words in map(self.tokenize, as_texts(texts))
+        )
+        counts = np.bincount(rows.ids, minlength=len(seen))
+        ranked = np.argsort(-counts, kind="stable")[: self.num_words]
+        ranked = ranked[counts[ranked] >= self.min_count]
+        if not len(ranked):
             raise ValueError(
                 f"TextVectorizer: expected at least one word that occurs {self.min_count} times, found none in "
                 f"{len(rows)} texts. Check that this is the column of texts; lower min_count; use fewer stop words."
             )
-        self.vocabulary = vocabulary
-        return vocabulary
+        words = list(seen)
+        self.vocabulary = Vocabulary((words[number] for number in ranked), oov=self.oov)
+        self.vocabulary.counts = dict(zip(self.vocabulary.words, counts[ranked].tolist(), strict=True))
+        numbers = np.full(len(seen), OOV_ID if self.oov else UNKNOWN, np.int32)
+        numbers[ranked] = np.arange(len(ranked)) + len(self.vocabulary) - len(ranked)
+        return self._known(PackedIds(numbers[rows.ids], rows.starts))
+
+    def _known(self, rows: PackedIds) -> PackedIds:
+        """Without the words that have no id, if unknown words have none."""
+        return rows if self.oov else rows.keep(rows.ids != UNKNOWN)
 
     def transform(self, texts: Any) -> list[list[int]]:
         """The ids of the words of each text: lists of unequal length.
 
         Raises: NotBuiltError before fit; TypeError naming the row that is no text.
         """
-        vocabulary = self._fitted("transform")
-        return [vocabulary.to_ids(self.tokenize(text)) for text in as_texts(texts)]
+        return self.transform_packed(texts).to_lists()
+
+    def transform_packed(self, texts: Any) -> PackedIds:
+        """Transform with the ids in one array."""
+        find = self._fitted("transform").index.get
+        unknown = repeat(OOV_ID if self.oov else UNKNOWN)
+        return self._known(
+            PackedIds.from_rows(
+                np.fromiter(map(find, words, unknown), np.int32, len(words))
+                for words in map(self.tokenize, as_texts(texts))
+            )
+        )
 
     def to_array(self, texts: Any, maxlen: int | None = None, padding: str = "pre", truncating: str = "pre") -> Array:
         """The same as one int32 array (N, maxlen), padded with 0; arguments as pad_sequences."""
-        padded = pad_sequences(self.transform(texts), maxlen, padding=padding, truncating=truncating, value=PAD_ID)
+        padded = pad_sequences(
+            list(self.transform_packed(texts)), maxlen, padding=padding, truncating=truncating, value=PAD_ID
+        )
         return padded
 
     def inverse_transform(self, ids: Any) -> list[str]:
