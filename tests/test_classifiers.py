@@ -111,9 +111,10 @@ def test_arguments_shape_the_network(arguments: dict[str, Any], rng: np.random.G
 
 
 def test_long_texts_keep_the_ends_asked_for() -> None:
-    ids = [[1, 2, 3, 4, 5, 6], [7]]
-    kept = {side: TextClassifier(maxlen=3, truncating=side)._pad(ids).tolist() for side in ("middle", "pre", "post")}
-    assert kept == {"middle": [[1, 2, 6], [0, 0, 7]], "pre": [[4, 5, 6], [0, 0, 7]], "post": [[1, 2, 3], [0, 0, 7]]}
+    texts, kept = ["a b c d e f", "g"], {"middle": "a b f", "pre": "d e f", "post": "a b c"}
+    for side, words in kept.items():
+        classifier = text_classifier(maxlen=3, truncating=side, epochs=1, early_stopping=False).fit(texts, [0, 1])
+        assert classifier.vectorizer_.inverse_transform(classifier._rows(texts)) == [words, "g"]
 
 
 def test_a_text_is_judged_alone(rng: np.random.Generator) -> None:
@@ -255,7 +256,8 @@ def test_steps_of_zeros_are_steps() -> None:
     classifier = sequence_classifier(standardize=False, epochs=1, early_stopping=False).fit(
         [[[1.0]], [[0.0], [2.0]]] * 8, [0, 1] * 8
     )
-    mask = (classifier._pad([np.array([[0.0], [0.0], [3.0]]), np.array([[0.0]])]) != 0).any(axis=2)
+    rows = classifier._rows([np.array([[0.0], [0.0], [3.0]]), np.array([[0.0]])])
+    mask = (rows.to_array() != 0).any(axis=2)
     assert mask.tolist() == [[True, True, True], [False, False, True]]
     y = classifier.predict_proba([[[3.0]], [[0.0], [3.0]]])
     assert abs(y[0, 0] - y[1, 0]) > 1e-5

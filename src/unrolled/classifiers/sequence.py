@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Self
 
 import numpy as np
 
+from unrolled.callbacks import Callback
 from unrolled.classifiers.base import RecurrentClassifier, _validation
 from unrolled.columns import as_list
 from unrolled.errors import ShapeError
@@ -14,6 +17,34 @@ from unrolled.layers import Input, Layer, Masking
 from unrolled.parameters import Array
 
 ALMOST_ZERO = 1e-30  # stands for a step of exact zeros, which would read as padding
+
+
+@dataclass(frozen=True)
+class ScaledSeries:
+    """Series (T_i, D) that are standardised when they become an array."""
+
+    series: list[Array]
+    mean: Array
+    scale: Array
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    @property
+    def lengths(self) -> Array:
+        """(N,) number of steps of each series."""
+        return np.array([len(entry) for entry in self.series])
+
+    def to_array(self, rows: Array | None = None) -> Array:
+        """Standardised series behind zeros, (n, T, D) float32; only padding has steps of exact zeros."""
+        chosen = self.series if rows is None else [self.series[row] for row in rows]
+        length = max(map(len, chosen), default=1)
+        padded = np.zeros((len(chosen), length, len(self.mean)), np.float32)
+        for row, entry in enumerate(chosen):
+            steps = ((entry - self.mean) / self.scale).astype(np.float32)
+            steps[~steps.any(axis=1), 0] = ALMOST_ZERO
+            padded[row, length - len(steps) :] = steps
+        return padded
 
 
 class SequenceClassifier(RecurrentClassifier):
@@ -55,51 +86,53 @@ class SequenceClassifier(RecurrentClassifier):
         batch_size: int = 32,
         optimizer: str = "adam",
         learning_rate: float = 0.005,
+        weight_averaging: float = 0.0,
         class_weight: Any = None,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
         patience: int = 5,
+        warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
-        self.cell, self.units, self.layers, self.bidirectional = cell, units, layers, bidirectional
-        self.pooling, self.dropout, self.standardize = pooling, dropout, standardize
-        self.epochs, self.batch_size, self.optimizer, self.learning_rate = epochs, batch_size, optimizer, learning_rate
-        self.class_weight, self.early_stopping = class_weight, early_stopping
-        self.validation_fraction, self.patience = validation_fraction, patience
-        self.random_state, self.verbose = random_state, verbose
+        self._take(locals())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, callbacks: Iterable[Callback] = ()) -> Self:
         """Learn the features' scale, then the network.
 
-        Args:    X: N series; y: N labels; sample_weight: N numbers.
+        Args:    X: N series; y: N labels; sample_weight: N numbers; callbacks: as Sequential.fit.
         Raises:  ValueError or TypeError naming the series that does not fit; ValueError for one class, missing labels,
                  other lengths.
         """
-        series = self._read(X, reset=True)
-        steps = np.concatenate(series)
+        goes_on = self._goes_on()
+        series = self._read(X, reset=not goes_on)
+        if not goes_on:
+            self._learn_scale(np.concatenate(series))
+        keys = [blake2b(row.tobytes(), digest_size=16).digest() for row in series]
+        return self._train(self._scaled(series), y, sample_weight, keys, callbacks)
+
+    def _learn_scale(self, steps: Array) -> None:
         self.n_channels_ = steps.shape[1]
         self.mean_, self.scale_ = np.zeros(self.n_channels_), np.ones(self.n_channels_)
         if self.standardize:
             self.mean_, deviation = steps.mean(axis=0), steps.std(axis=0)
             self.scale_ = np.where(deviation > 1e-12 * np.abs(self.mean_), deviation, 1.0)
-        return self._train(
-            self._pad(series), y, sample_weight, [blake2b(row.tobytes(), digest_size=16).digest() for row in series]
-        )
 
-    def _inputs(self, X: Any) -> Array:
-        series = self._read(X, reset=False)
+    def _rows(self, X: Any) -> ScaledSeries:
+        return self._scaled(self._read(X, reset=False))
+
+    def _scaled(self, series: list[Array]) -> ScaledSeries:
         if series[0].shape[1] != self.n_channels_:
             raise ShapeError(
                 f"SequenceClassifier: expected series of {self.n_channels_} features as in fit, "
                 f"got {series[0].shape[1]}."
             )
-        return self._pad(series)
+        return ScaledSeries(series, self.mean_, self.scale_)
 
     def _read(self, X: Any, reset: bool) -> list[Array]:
         """N checked series (T_i, D) of float64."""
@@ -117,16 +150,6 @@ class SequenceClassifier(RecurrentClassifier):
                     f"got {entry.shape[1]} in X[{row}]."
                 )
         return checked
-
-    def _pad(self, series: list[Array]) -> Array:
-        """Standardised series behind zeros, (N, T, D) float32; only padding has steps of exact zeros."""
-        length = max(map(len, series))
-        padded = np.zeros((len(series), length, self.n_channels_), np.float32)
-        for row, entry in enumerate(series):
-            steps = ((entry - self.mean_) / self.scale_).astype(np.float32)
-            steps[~steps.any(axis=1), 0] = ALMOST_ZERO
-            padded[row, length - len(steps) :] = steps
-        return padded
 
     def _first_layers(self) -> list[Layer]:
         return [Input((None, self.n_channels_)), Masking(name="mask")]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
+from unrolled.callbacks import Callback
 from unrolled.classifiers.base import RecurrentClassifier
 from unrolled.columns import as_texts
 from unrolled.layers import Embedding, Layer
-from unrolled.parameters import Array
-from unrolled.preprocessing.sequence import pad_sequences
-from unrolled.text import PAD_ID, TextVectorizer
+from unrolled.text import PackedIds, TextVectorizer
 
 TRUNCATING = ("pre", "middle", "post")
 
@@ -61,31 +60,26 @@ class TextClassifier(RecurrentClassifier):
         batch_size: int = 64,
         optimizer: str = "adam",
         learning_rate: float = 0.002,
+        weight_averaging: float = 0.0,
         class_weight: Any = None,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
         patience: int = 2,
+        warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
-        self.cell, self.units, self.layers, self.bidirectional = cell, units, layers, bidirectional
-        self.pooling, self.dropout, self.embedding_dim = pooling, dropout, embedding_dim
-        self.num_words, self.min_count, self.tokenizer, self.stop_words = num_words, min_count, tokenizer, stop_words
-        self.maxlen, self.truncating = maxlen, truncating
-        self.epochs, self.batch_size, self.optimizer, self.learning_rate = epochs, batch_size, optimizer, learning_rate
-        self.class_weight, self.early_stopping = class_weight, early_stopping
-        self.validation_fraction, self.patience = validation_fraction, patience
-        self.random_state, self.verbose = random_state, verbose
+        self._take(locals())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.one_d_array, tags.input_tags.two_d_array, tags.input_tags.string = True, False, True
         return tags
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, callbacks: Iterable[Callback] = ()) -> Self:
         """Learn the words, then the network.
 
-        Args:    X: N texts; y: N labels; sample_weight: N numbers.
+        Args:    X: N texts; y: N labels; sample_weight: N numbers; callbacks: as Sequential.fit.
         Raises:  TypeError naming the row that is no text; ValueError for one class, missing labels, other lengths.
         """
         if self.truncating not in TRUNCATING:
@@ -94,21 +88,14 @@ class TextClassifier(RecurrentClassifier):
         texts = as_texts(X, "X")
         if not texts:
             raise ValueError("TextClassifier: expected at least one text in X, got 0 rows.")
+        if self._goes_on():
+            return self._train(self._rows(texts), y, sample_weight, texts, callbacks)
         self.vectorizer_ = TextVectorizer(self.tokenizer, self.stop_words, self.num_words, self.min_count)
-        ids = self.vectorizer_.fit_transform(texts)
-        return self._train(self._pad(ids), y, sample_weight, texts)
+        rows = self.vectorizer_.fit_packed(texts).cut(self.maxlen, self.truncating)
+        return self._train(rows, y, sample_weight, texts, callbacks)
 
-    def _inputs(self, X: Any) -> Array:
-        return self._pad(self.vectorizer_.transform(as_texts(X, "X")))
-
-    def _pad(self, ids: list[list[int]]) -> Array:
-        """Ids in front of zeros' end: (N, T), T the longest but at most maxlen."""
-        length = min(self.maxlen, max(map(len, ids), default=0)) or 1
-        if self.truncating == "middle":
-            first = length - length // 2
-            ids = [row if len(row) <= length else row[:first] + row[len(row) - length // 2 :] for row in ids]
-        side = "post" if self.truncating == "post" else "pre"
-        return pad_sequences(ids, length, truncating=side, value=PAD_ID)
+    def _rows(self, X: Any) -> PackedIds:
+        return self.vectorizer_.transform_packed(as_texts(X, "X")).cut(self.maxlen, self.truncating)
 
     def _first_layers(self) -> list[Layer]:
         assert self.vectorizer_.vocabulary is not None
