@@ -130,16 +130,17 @@ class Bidirectional(_Wrapper):
             y_back, *states_back = y_back
             states = (*states_ahead, *states_back)
         mask = x.mask if isinstance(x, Sequence) else None
-        one, two = _padded(y_ahead, mask), _padded(y_back, mask, reverse=True)
+        ahead, back = _Steps(y_ahead, mask), _Steps(y_back, mask, reverse=True)
+        one, two = ahead.values, back.values
         merged = _merge(self.merge_mode, one, two)
-        outputs = tuple(positions(a, mask) if a.ndim == 3 else a for a in merged)
+        outputs = tuple(ahead.place(values) for values in merged)
 
         def backprop(d_y: Any, gradients: Gradients) -> Any:
             d_parts = list(d_y) if isinstance(d_y, tuple | list) else [d_y]
             d_merged = [d.reshape(a.shape) for d, a in zip(d_parts, merged, strict=False)]
             d_one, d_two = _unmerge(self.merge_mode, one, two, d_merged)
-            d_ahead: Any = _collected(y_ahead, d_one, mask)
-            d_back: Any = _collected(y_back, d_two, mask, reverse=True)
+            d_ahead: Any = ahead.collect(d_one)
+            d_back: Any = back.collect(d_two)
             if self.return_state:
                 d_states = d_parts[len(merged) :]
                 half = len(d_states) // 2
@@ -196,25 +197,35 @@ def _copy(layer: Layer, name: str, **changes: Any) -> Any:
     return type(layer).from_config(config)
 
 
-def _padded(y: Value, mask: Array | None, reverse: bool = False) -> Array:
-    """Outputs as an array in the order of time, zeros at masked steps."""
-    if not isinstance(y, Sequence):
-        return y
-    array = y.to_array()
-    if reverse:
-        array = np.ascontiguousarray(array[:, ::-1])
-    if mask is not None:
-        array[~mask] = 0
-    return array
+class _Steps:
+    """A direction's output at the kept steps, in the order of time: what two directions are merged by.
 
+    values (N, H), and a row of zeros behind them if there is a mask; (B, H) if the output has no steps.
+    """
 
-def _collected(y: Value, d_array: Array, mask: Array | None, reverse: bool = False) -> Array:
-    """Undo _padded for a gradient."""
-    if not isinstance(y, Sequence):
-        return d_array
-    if mask is not None:
-        d_array = d_array * mask[..., None]
-    return y.collect(np.ascontiguousarray(d_array[:, ::-1] if reverse else d_array))
+    def __init__(self, y: Value, mask: Array | None, reverse: bool = False) -> None:
+        self.y, self.mask = y, mask
+        if not isinstance(y, Sequence):
+            self.values = y
+            return
+        index = y.index[:, ::-1] if reverse else y.index
+        self.rows = np.ascontiguousarray(index).reshape(-1) if mask is None else index[mask]
+        self.values = np.empty((len(self.rows) + (mask is not None), y.shape[2]), y.dtype)
+        y.values.take(self.rows, axis=0, out=self.values[: len(self.rows)])
+        self.values[len(self.rows) :] = 0
+
+    def place(self, values: Array) -> Value:
+        """Merged values at their steps, zeros at masked ones."""
+        if not isinstance(self.y, Sequence):
+            return values
+        n, shape = len(self.rows), self.y.index.shape
+        index = np.full(shape, n, np.int32)
+        index[np.ones(shape, bool) if self.mask is None else self.mask] = np.arange(n)
+        return Sequence(table=values, index=index, mask=self.mask)
+
+    def collect(self, d_values: Array) -> Array:
+        """The gradient of the direction's own output from that of `values`."""
+        return sum_rows(d_values[: len(self.rows)], self.rows, self.y.n) if isinstance(self.y, Sequence) else d_values
 
 
 def _merge(mode: str | None, one: Array, two: Array) -> list[Array]:
