@@ -1,6 +1,7 @@
 """The layers, under Keras' names."""
 
 from unrolled.layers.base import Layer
+from unrolled.layers.bigrams import BigramEmbedding
 from unrolled.layers.core import (
     Activation,
     Dense,
@@ -22,6 +23,7 @@ __all__ = [
     "LSTM",
     "Activation",
     "Bidirectional",
+    "BigramEmbedding",
     "Dense",
     "Dropout",
     "Embedding",
