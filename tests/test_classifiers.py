@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import pickle
+import signal
 import sys
 from itertools import islice
 from pathlib import Path
@@ -23,7 +24,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from unrolled.callbacks import Callback
 from unrolled.classifiers import SequenceClassifier, TextClassifier
+from unrolled.classifiers.presets import PRESETS
 from unrolled.errors import FileFormatError, MissingExtraError, ShapeError
 from unrolled.models import Sequential, load_model
 from unrolled.saving import read_file, write_file
@@ -87,7 +90,8 @@ def test_texts_are_learned(rng: np.random.Generator) -> None:
     "arguments",
     [
         {"cell": "gru", "layers": 2}, {"cell": "simple_rnn", "pooling": "max"},
-        {"bidirectional": True, "pooling": "mean"},
+        {"bidirectional": True, "pooling": "max+mean"}, {"bigrams": 50, "embedding_dropout": 0.2, "word_dropout": 0.1},
+        {"weight_averaging": 0.5},
         {"maxlen": 4, "truncating": "pre"}, {"early_stopping": False}, {"optimizer": "rmsprop"}, {"num_words": 5},
     ],
     ids=str,
@@ -106,7 +110,13 @@ def test_arguments_shape_the_network(arguments: dict[str, Any], rng: np.random.G
     assert ("pooling" in names) == ("pooling" in arguments)
     assert ("val_loss" in classifier.history_) == ("early_stopping" not in arguments)
     assert type(classifier.model_.optimizer).__name__.lower() == arguments.get("optimizer", "adam")
-    rows = classifier.model_.layers[0].get_weights()[0].shape[0]
+    embedding = classifier.model_.get_layer("embedding")
+    assert type(embedding).__name__ == ("BigramEmbedding" if "bigrams" in arguments else "Embedding")
+    assert embedding.dropout == arguments.get("embedding_dropout", 0)
+    assert ("word_dropout" in names) == ("word_dropout" in arguments)
+    averages = classifier.model_.optimizer.averages
+    assert (averages is not None) == ("weight_averaging" in arguments)
+    rows = embedding.get_weights()[0].shape[0]
     assert rows == 7 if "num_words" in arguments else rows > 30
 
 
@@ -218,6 +228,119 @@ def test_early_stopping_keeps_the_best_epoch(rng: np.random.Generator) -> None:
     assert_allclose(-np.log(p).mean(), min(losses), rtol=1e-5)
 
 
+def test_averages_of_the_weights_are_judged_and_kept(rng: np.random.Generator) -> None:
+    texts, labels = reviews(rng, 160)
+    arguments: dict[str, Any] = {"epochs": 6, "learning_rate": 0.05, "weight_averaging": 2}
+    classifier = text_classifier(**arguments).fit(texts, labels)
+    optimizer = classifier.model_.optimizer
+    assert optimizer is not None and optimizer.ema_momentum == 1 - 1 / (2 * 9)  # 144 rows in batches of 16
+    held = classifier.held_out_
+    p = classifier.predict_proba([texts[row] for row in held])
+    loss = -np.log(p[np.arange(len(held)), np.searchsorted(classifier.classes_, np.array(labels)[held])]).mean()
+    assert classifier.validation_ is not None
+    assert_allclose(loss, classifier.validation_["loss"], rtol=1e-5)
+    plain = text_classifier(**arguments | {"weight_averaging": 0}).fit(texts, labels)
+    assert plain.history_["loss"] == classifier.history_["loss"]  # training itself is the same
+    assert plain.history_["val_loss"] != classifier.history_["val_loss"]
+
+
+def test_validation_tells_the_kept_epoch(rng: np.random.Generator) -> None:
+    texts, labels = reviews(rng, 60)
+    classifier = text_classifier(epochs=4).fit(texts, labels)
+    best = int(np.argmin(classifier.history_["val_loss"]))
+    assert classifier.validation_ == {
+        "epoch": best + 1,
+        "rows": len(classifier.held_out_),
+        "loss": classifier.history_["val_loss"][best],
+        "accuracy": classifier.history_["val_accuracy"][best],
+    }
+    assert text_classifier(epochs=1, early_stopping=False).fit(texts, labels).validation_ is None
+
+
+# ---- going on
+
+
+def test_warm_start_goes_on(rng: np.random.Generator) -> None:
+    texts, labels = reviews(rng, 80)
+    whole = text_classifier(epochs=4, patience=9).fit(texts, labels)
+    parts = text_classifier(epochs=2, patience=9, warm_start=True).fit(texts, labels)
+    assert parts.history_ == {name: values[:2] for name, values in whole.history_.items()}
+    held = parts.held_out_
+    parts.fit(texts, labels)
+    assert parts.n_iter_ == 4 and len(parts.history_["val_loss"]) == 4
+    assert parts.history_["loss"][2] < parts.history_["loss"][0]
+    assert_array_equal(parts.held_out_, held)
+    assert parts.fit([*texts, "quite new words"], [*labels, "positive"]).n_iter_ == 6
+    assert parts.vectorizer_.transform(["quite"]) == [[1]]  # the words are those of the first fit
+    with pytest.raises(ValueError) as error:
+        parts.fit([*texts, "x"], [*labels, "so so"])
+    assert str(error.value) == (
+        "TextClassifier: warm_start goes on with the classes ['negative', 'positive'], got 'so so' in y. "
+        "Set warm_start=False to start anew."
+    )
+    anew = parts.set_params(warm_start=False, epochs=4).fit(texts, labels)
+    assert anew.history_ == whole.history_
+
+
+def test_warm_start_keeps_the_better_weights(rng: np.random.Generator) -> None:
+    texts, _ = reviews(rng, 60)
+    labels = rng.integers(2, size=60)  # noise: more training makes the hold-out worse
+    classifier = text_classifier(epochs=30, patience=3, warm_start=True).fit(texts, labels)
+    before = classifier.predict_proba(texts)
+    best = min(classifier.history_["val_loss"])
+    classifier.fit(texts, labels)
+    assert min(classifier.history_["val_loss"]) == best
+    assert_array_equal(classifier.predict_proba(texts), before)
+
+
+class PressCtrlC(Callback):
+    """Ctrl-C in the third epoch."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if len(self.model.history.epoch) == 2 and batch == 1:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_fit_that_ctrl_c_stopped_is_saved_and_takes_the_epochs_left(
+    tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts, labels = reviews(rng, 80)
+    classifier = text_classifier(epochs=5, patience=9, weight_averaging=0.5)
+    classifier.fit(texts, labels, callbacks=[PressCtrlC()])
+    assert "Stopped by Ctrl-C in epoch 3 of 5" in capsys.readouterr().err
+    assert classifier.interrupted_ and classifier.n_iter_ == 2
+    classifier.save(tmp_path / "model")
+    again = TextClassifier.load(tmp_path / "model").set_params(warm_start=True)
+    assert again.interrupted_ and again.seconds_ == classifier.seconds_ > 0
+    assert_array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
+    assert again.model_.optimizer is not None and again.model_.optimizer.iterations > 0
+    again.fit(texts, labels)
+    assert not again.interrupted_ and again.n_iter_ == 5
+    assert again.history_["loss"][:2] == classifier.history_["loss"]
+    again.save(tmp_path / "finished")
+    assert not any(name.startswith("optimizer/") for name in read_file(tmp_path / "finished")[0])
+
+
+# ---- presets
+
+
+def test_presets_are_arguments_that_can_be_overridden() -> None:
+    assert TextClassifier.from_preset("fast").get_params() == TextClassifier().get_params()
+    best = TextClassifier.from_preset("best", units=5)
+    assert best.units == 5 and best.get_params() == TextClassifier().get_params() | PRESETS["best"] | {"units": 5}
+    assert PRESETS["best"]["units"] != 5
+    with pytest.raises(ValueError) as error:
+        TextClassifier.from_preset("bset")
+    assert str(error.value) == "TextClassifier: unknown preset 'bset', did you mean 'best'? Known: fast, best."
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_learn(name: str, rng: np.random.Generator) -> None:
+    texts, labels = reviews(rng, 400)
+    classifier = TextClassifier.from_preset(name, random_state=0).fit(texts, labels)
+    assert classifier.score(*reviews(rng)) > 0.9
+
+
 # ---- series
 
 
@@ -306,7 +429,13 @@ def test_bad_arguments_and_labels(rng: np.random.Generator) -> None:
     texts, labels = reviews(rng, 6)
     for arguments, text in (
         ({"cell": "lstn"}, "TextClassifier: unknown cell 'lstn', did you mean 'lstm'? Known: simple_rnn, lstm, gru."),
-        ({"pooling": "sum"}, "TextClassifier: unknown pooling 'sum'. Known: max, mean."),
+        ({"pooling": "sum"}, "TextClassifier: unknown pooling 'sum'. Known: max, mean, max+mean."),
+        ({"bigrams": -1}, "TextClassifier: expected bigrams as a whole number of at least 0, got -1."),
+        ({"word_dropout": 1}, "TextClassifier: expected word_dropout below 1 and not negative, got 1."),
+        (
+            {"weight_averaging": -1},
+            "TextClassifier: expected weight_averaging as a number of epochs, 0 for none, got -1.",
+        ),
         ({"units": 0}, "TextClassifier: expected units as a whole number of at least 1, got 0."),
         ({"maxlen": 0}, "TextClassifier: expected maxlen as a whole number of at least 1, got 0."),
         ({"dropout": 1.0}, "TextClassifier: expected dropout below 1 and not negative, got 1.0."),

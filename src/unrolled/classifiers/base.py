@@ -100,15 +100,19 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
                 hint = closest(value, known) if isinstance(value, str) else "."
                 raise ValueError(f"{name}: unknown {argument} {value!r}{hint} Known: {', '.join(known)}.")
         self._check_count("units", "layers", "epochs", "batch_size", "patience")
-        self._check_share("dropout", "weight_averaging")
+        self._check_share("dropout")
+        if isinstance(self.weight_averaging, bool) or not 0 <= self.weight_averaging < np.inf:
+            raise ValueError(
+                f"{name}: expected weight_averaging as a number of epochs, 0 for none, got {self.weight_averaging!r}."
+            )
         self._check_share("validation_fraction", least=1e-9)
 
-    def _check_count(self, *arguments: str) -> None:
+    def _check_count(self, *arguments: str, least: int = 1) -> None:
         for argument in arguments:
             value = getattr(self, argument)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
                 raise ValueError(
-                    f"{type(self).__name__}: expected {argument} as a whole number of at least 1, got {value!r}."
+                    f"{type(self).__name__}: expected {argument} as a whole number of at least {least}, got {value!r}."
                 )
 
     def _check_share(self, *arguments: str, least: float = 0.0) -> None:
@@ -140,8 +144,8 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
                 self.model_ = build_network(self._first_layers(), self, len(self.classes_))
             self.history_: dict[str, list[float]] = {}
             self.interrupted_ = False
-        elif not self.model_.compiled:
-            compile_network(self.model_, self, len(self.classes_))
+        if not self.model_.compiled:
+            compile_network(self.model_, self, len(self.classes_), steps=-(-len(train) // int(self.batch_size)))
         self.held_out_ = held_out
         parts = [(rows.to_array(p), codes[p], None if weight is None else weight[p]) for p in (train, held_out)]
         self._run_epochs(parts[0], parts[1] if len(held_out) else None, callbacks)

@@ -13,6 +13,7 @@ from unrolled.layers import (
     Dense,
     Dropout,
     GlobalAveragePooling1D,
+    GlobalMaxAveragePooling1D,
     GlobalMaxPooling1D,
     Layer,
     Recurrent,
@@ -21,7 +22,11 @@ from unrolled.layers import (
 from unrolled.models import Sequential
 
 CELLS: dict[str, type[Recurrent]] = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
-POOLING: dict[str, type[Layer]] = {"max": GlobalMaxPooling1D, "mean": GlobalAveragePooling1D}
+POOLING: dict[str, type[Layer]] = {
+    "max": GlobalMaxPooling1D,
+    "mean": GlobalAveragePooling1D,
+    "max+mean": GlobalMaxAveragePooling1D,
+}
 
 
 class Options(Protocol):
@@ -39,7 +44,7 @@ class Options(Protocol):
 
 
 def build_network(below: list[Layer], options: Options, classes: int) -> Sequential:
-    """The compiled network of so many classes on top of the layers `below`; its weights are drawn here."""
+    """The network of so many classes on top of the layers `below`; its weights are drawn here."""
     model = Sequential(below, name="classifier")
     for layer in _recurrent_layers(options):
         model.add(layer)
@@ -48,15 +53,14 @@ def build_network(below: list[Layer], options: Options, classes: int) -> Sequent
     if options.dropout:
         model.add(Dropout(options.dropout, name="dropout"))
     model.add(Dense(classes, "softmax", name="output") if classes > 2 else Dense(1, "sigmoid", name="output"))
-    compile_network(model, options, classes)
     return model
 
 
-def compile_network(model: Sequential, options: Options, classes: int) -> None:
-    """Give the network its optimizer and loss."""
+def compile_network(model: Sequential, options: Options, classes: int, steps: int) -> None:
+    """Give the network its optimizer and loss; steps: of an epoch, by which averaging is measured."""
     settings: dict[str, Any] = {"learning_rate": float(options.learning_rate)}
     if options.weight_averaging:
-        settings |= {"use_ema": True, "ema_momentum": float(options.weight_averaging)}
+        settings |= {"use_ema": True, "ema_momentum": 1 - 1 / max(1.0, options.weight_averaging * steps)}
     optimizer = optimizers.get({"class_name": options.optimizer, "config": settings})
     loss = "sparse_categorical_crossentropy" if classes > 2 else "binary_crossentropy"
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])

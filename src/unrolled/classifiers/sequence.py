@@ -58,19 +58,23 @@ class SequenceClassifier(RecurrentClassifier):
 
     Args:
         cell: "lstm", "gru" or "simple_rnn"; units: 32 of each layer; layers: how many of them, 1; bidirectional: read
-            in both directions, False; pooling: what the classes are read from: None, the last state; "max" or "mean"
-            over all steps.
+            in both directions, False; pooling: what the classes are read from: None, the last state; "max", "mean" or
+            "max+mean" over all steps.
         dropout: share of the last layer's outputs (and of those between layers) set to 0 in training, 0.
         standardize: bring each feature to mean 0 and deviation 1 over all steps of the training rows, True.
-        epochs: at most, 50; batch_size: 32; optimizer: "adam"; learning_rate: 0.005.
+        epochs: at most, 50; batch_size: 32; optimizer: "adam"; learning_rate: 0.005; weight_averaging: keep a running
+            mean of the weights over about so many epochs, and judge and predict with it; 0, none.
         class_weight: None, "balanced" or {label: weight}.
         early_stopping: True: hold out validation_fraction (0.1) of the rows, stratified, repeated series on one side;
             stop when their loss has not improved for patience (5) epochs; keep the best epoch's weights.
+        warm_start: True: fit goes on from the scale and weights of the fit before, for so many epochs more, or for
+            those that were left when Ctrl-C stopped it; give random_state a number so that the same rows are held out.
         random_state: a number for equal bits at every fit; verbose: as Sequential.fit, 0.
     Attributes:
         classes_; model_, the Sequential; n_channels_, D; mean_ and scale_, (D,); n_features_in_, T of a 2-D array;
-        history_, {"loss": [...], ...}; n_iter_, epochs run; held_out_, row numbers; repeated_, how many series repeat
-        an earlier one.
+        history_, {"loss": [...], ...}; n_iter_, epochs run; seconds_ that they took; interrupted_, whether Ctrl-C
+        stopped them; validation_, the kept epoch's figures on the rows held out; held_out_, row numbers; repeated_,
+        how many series repeat an earlier one.
     """
 
     def __init__(

@@ -7,9 +7,10 @@ from typing import Any, Self
 
 from unrolled.callbacks import Callback
 from unrolled.classifiers.base import RecurrentClassifier
+from unrolled.classifiers.presets import preset
 from unrolled.columns import as_texts
-from unrolled.layers import Embedding, Layer
-from unrolled.text import PackedIds, TextVectorizer
+from unrolled.layers import BigramEmbedding, Embedding, Layer, WordDropout
+from unrolled.text import OOV_ID, PackedIds, TextVectorizer
 
 TRUNCATING = ("pre", "middle", "post")
 
@@ -24,21 +25,29 @@ class TextClassifier(RecurrentClassifier):
 
     Args:
         cell: "lstm", "gru" or "simple_rnn"; units: 32 of each layer; layers: how many of them, 1; bidirectional: read
-            in both directions, False; pooling: what the classes are read from: None, the last state; "max" or "mean"
-            over all steps.
-        dropout: share of the last layer's (and of the outputs between layers) set to 0 in training, 0.2.
-        embedding_dim: 32; num_words: 20,000 most frequent words; min_count: words that occur so often, 1;
-            tokenizer, stop_words: as TextVectorizer.
+            in both directions, False; pooling: what the classes are read from: None, the last state; "max", "mean" or
+            "max+mean" over all steps.
+        dropout: share of what the classes are read from (and of the outputs between layers) set to 0 in training, 0.2;
+            embedding_dropout: share of the words whose vectors are set to 0, each at all its places in the batch, 0;
+            word_dropout: share of the places where the word becomes an unknown one, 0.
+        embedding_dim: size of a word's vector, 32; bigrams: 0, or so many vectors (by a hash) for pairs of neighbouring
+            words, which are added to the words' (BigramEmbedding), 0.
+        num_words: 20,000 most frequent words; min_count: words that occur so often, 1; tokenizer, stop_words: as
+            TextVectorizer.
         maxlen: words of a text that are read, 400; truncating: of longer ones, drop the "middle", or the beginning
             ("pre") or end ("post").
-        epochs: at most, 10; batch_size: 64; optimizer: "adam"; learning_rate: 0.002.
+        epochs: at most, 10; batch_size: 64; optimizer: "adam"; learning_rate: 0.002; weight_averaging: keep a running
+            mean of the weights over about so many epochs, and judge and predict with it; 0, none.
         class_weight: None, "balanced" or {label: weight}.
         early_stopping: True: hold out validation_fraction (0.1) of the rows, stratified, repeated texts on one side;
             stop when their loss has not improved for patience (2) epochs; keep the best epoch's weights.
+        warm_start: True: fit goes on from the words and weights of the fit before, for so many epochs more, or for
+            those that were left when Ctrl-C stopped it; give random_state a number so that the same rows are held out.
         random_state: a number for equal bits at every fit; verbose: as Sequential.fit, 0.
     Attributes:
         classes_; model_, the Sequential; vectorizer_, the TextVectorizer; history_, {"loss": [...], ...}; n_iter_,
-        epochs run; held_out_, row numbers; repeated_, how many texts repeat an earlier one.
+        epochs run; seconds_ that they took; interrupted_, whether Ctrl-C stopped them; validation_, the kept epoch's
+        figures on the rows held out; held_out_, row numbers; repeated_, how many texts repeat an earlier one.
     """
 
     def __init__(
@@ -49,7 +58,10 @@ class TextClassifier(RecurrentClassifier):
         bidirectional: bool = False,
         pooling: str | None = None,
         dropout: float = 0.2,
+        embedding_dropout: float = 0.0,
+        word_dropout: float = 0.0,
         embedding_dim: int = 32,
+        bigrams: int = 0,
         num_words: int | None = 20_000,
         min_count: int = 1,
         tokenizer: str | Callable[[str], list[str]] = "words",
@@ -71,6 +83,16 @@ class TextClassifier(RecurrentClassifier):
     ) -> None:
         self._take(locals())
 
+    @classmethod
+    def from_preset(cls, name: str, **arguments: Any) -> Self:
+        """A classifier with the arguments of a preset, "fast" (the defaults) or "best"; others take precedence.
+
+        TextClassifier.from_preset("best", epochs=3, random_state=0)
+
+        Raises: ValueError for an unknown name.
+        """
+        return cls(**(preset(name) | arguments))
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.one_d_array, tags.input_tags.two_d_array, tags.input_tags.string = True, False, True
@@ -85,6 +107,8 @@ class TextClassifier(RecurrentClassifier):
         if self.truncating not in TRUNCATING:
             raise ValueError(f'TextClassifier: expected truncating "middle", "pre" or "post", got {self.truncating!r}.')
         self._check_count("maxlen", "embedding_dim")
+        self._check_count("bigrams", least=0)
+        self._check_share("embedding_dropout", "word_dropout")
         texts = as_texts(X, "X")
         if not texts:
             raise ValueError("TextClassifier: expected at least one text in X, got 0 rows.")
@@ -100,7 +124,12 @@ class TextClassifier(RecurrentClassifier):
     def _first_layers(self) -> list[Layer]:
         assert self.vectorizer_.vocabulary is not None
         size = len(self.vectorizer_.vocabulary)
-        return [Embedding(size, self.embedding_dim, mask_zero=True, name="embedding")]
+        shared: dict[str, Any] = {"mask_zero": True, "dropout": self.embedding_dropout, "name": "embedding"}
+        words: list[Layer] = [WordDropout(self.word_dropout, OOV_ID, name="word_dropout")] if self.word_dropout else []
+        if self.bigrams:
+            shared |= {"buckets": self.bigrams, "bigram_dropout": self.embedding_dropout, "unknown": OOV_ID}
+            return [*words, BigramEmbedding(size, self.embedding_dim, **shared)]
+        return [*words, Embedding(size, self.embedding_dim, **shared)]
 
     def _get_arguments(self) -> dict[str, Any]:
         arguments = super()._get_arguments()
