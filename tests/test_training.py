@@ -536,6 +536,8 @@ BAD = [
     (lambda: binary_model(metrics=["acuracy"]), ValueError,
      "unknown metric 'acuracy', did you mean 'accuracy'? Known: accuracy, acc, binary_accuracy, categorical_accuracy, "
      "sparse_categorical_accuracy, mean_squared_error, mse, mean_absolute_error, mae, root_mean_squared_error, "
+     "top_k_categorical_accuracy, sparse_top_k_categorical_accuracy, auc, precision, recall, f1_score, fbeta_score, "
+     "true_positives, true_negatives, false_positives, false_negatives, "
      "binary_crossentropy, categorical_crossentropy, sparse_categorical_crossentropy."),
     (lambda: binary_model().predict(X, batch_size=-1), ValueError,
      "predict: batch_size: expected a whole number of at least 1, got -1."),
