@@ -27,6 +27,7 @@ _validation = require_extra("sklearn.utils.validation", "sklearn", _PURPOSE)
 _class_weight = require_extra("sklearn.utils.class_weight", "sklearn", _PURPOSE)
 _check_random_state = require_extra("sklearn.utils", "sklearn", _PURPOSE).check_random_state
 
+READ_ROWS, LEAST_EPOCHS, MOST_EPOCHS = 80_000, 3, 20  # what epochs=None stands for
 PREDICTED_STEPS = 1 << 19  # rows times steps that predict pads at once
 
 
@@ -46,6 +47,11 @@ class Rows(Protocol):
 Part = tuple[Array, Array, Array | None]  # padded rows, class numbers, weights
 
 
+def enough_epochs(rows: int) -> int:
+    """How many epochs read about READ_ROWS rows: few of a large set, many of a small one."""
+    return min(max(round(READ_ROWS / rows), LEAST_EPOCHS), MOST_EPOCHS)
+
+
 class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: ignore[name-defined,misc]  # no types there
     """The base of TextClassifier and SequenceClassifier; a subclass turns its input into Rows."""
 
@@ -55,7 +61,7 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
     bidirectional: bool
     pooling: str | None
     dropout: float
-    epochs: int
+    epochs: int | None
     batch_size: int
     optimizer: str
     learning_rate: float
@@ -99,7 +105,7 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
             if value not in known and not (argument == "pooling" and value is None):
                 hint = closest(value, known) if isinstance(value, str) else "."
                 raise ValueError(f"{name}: unknown {argument} {value!r}{hint} Known: {', '.join(known)}.")
-        self._check_count("units", "layers", "epochs", "batch_size", "patience")
+        self._check_count("units", "layers", "batch_size", "patience", *["epochs"] * (self.epochs is not None))
         self._check_share("dropout")
         if isinstance(self.weight_averaging, bool) or not 0 <= self.weight_averaging < np.inf:
             raise ValueError(
@@ -172,7 +178,7 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
     def _run_epochs(self, train: Part, held_out: Part | None, callbacks: Iterable[Callback]) -> None:
         """Train, keep the best epoch's weights, and note what happened."""
         done = len(self.history_.get("loss", []))
-        left = int(self.epochs)
+        left = int(self.epochs) if self.epochs is not None else enough_epochs(len(train[1]))
         if self.interrupted_ and done < left:
             left -= done
         watching: list[Callback] = []

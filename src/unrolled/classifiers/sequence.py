@@ -62,8 +62,9 @@ class SequenceClassifier(RecurrentClassifier):
             "max+mean" over all steps.
         dropout: share of the last layer's outputs (and of those between layers) set to 0 in training, 0.
         standardize: bring each feature to mean 0 and deviation 1 over all steps of the training rows, True.
-        epochs: at most, 50; batch_size: 32; optimizer: "adam"; learning_rate: 0.005; weight_averaging: keep a running
-            mean of the weights over about so many epochs, and judge and predict with it; 0, none.
+        epochs: at most, 50 (None as TextClassifier); batch_size: 32; optimizer: "adam"; learning_rate: 0.005;
+            weight_averaging: keep a running mean of the weights over about so many epochs, and judge and predict with
+            it; 0, none.
         class_weight: None, "balanced" or {label: weight}.
         early_stopping: True: hold out validation_fraction (0.1) of the rows, stratified, repeated series on one side;
             stop when their loss has not improved for patience (5) epochs; keep the best epoch's weights.
@@ -86,7 +87,7 @@ class SequenceClassifier(RecurrentClassifier):
         pooling: str | None = None,
         dropout: float = 0.0,
         standardize: bool = True,
-        epochs: int = 50,
+        epochs: int | None = 50,
         batch_size: int = 32,
         optimizer: str = "adam",
         learning_rate: float = 0.005,
