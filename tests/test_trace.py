@@ -232,7 +232,7 @@ def test_text_needs_words_and_something_in_it() -> None:
     with pytest.raises(ValueError) as empty:
         model.trace("...", words=vectorizer)
     assert str(empty.value) == (
-        "\"m\": text 0, '...', has no word that the vocabulary keeps; nothing is left to trace. "
+        "\"m\": text 0, '...', has no word that the vocabulary keeps: nothing to trace. "
         "Give a text with at least one known word."
     )
 
@@ -280,3 +280,38 @@ def test_predicting_does_not_import_inspection() -> None:
         "assert not [m for m in sys.modules if m.startswith('unrolled.inspect')]"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_text_classifier_traces_texts() -> None:
+    from unrolled.classifiers import TextClassifier
+
+    texts = ["a good film", "a bad film", "good good day", "bad bad day"] * 10
+    classifier = TextClassifier(
+        "lstm", units=4, embedding_dim=3, epochs=1, early_stopping=False, random_state=1, maxlen=5
+    ).fit(texts, ["yes", "no"] * 20)
+    trace = classifier.trace("A good, strange film")
+    assert trace.tokens == ["a", "good", "strange[?]", "film"]
+    assert trace.classes == ["no", "yes"] and trace.prediction in ("no", "yes")
+    assert trace.output[0] == classifier.model_.predict(trace.x[None])[0, 0]
+    np.testing.assert_allclose(trace.output[0], classifier.predict_proba(["A good, strange film"])[0, 1], rtol=1e-6)
+    several = classifier.trace(["good day", "a b c d e bad film"])
+    assert [t.tokens for t in several] == [
+        ["‹pad›", "‹pad›", "‹pad›", "good", "day"], ["a", "b[?]", "c[?]", "bad", "film"]
+    ]  # fmt: skip
+    with pytest.raises(ValueError) as empty:
+        classifier.trace("?!")
+    assert str(empty.value) == (
+        "TextClassifier: text 0, '?!', has no word that the vocabulary keeps: nothing to trace. "
+        "Give a text with at least one known word."
+    )
+
+
+def test_a_sequence_classifier_traces_series(rng: np.random.Generator) -> None:
+    from unrolled.classifiers import SequenceClassifier
+
+    x = rng.normal(size=(20, 6, 2))
+    classifier = SequenceClassifier("gru", units=3, epochs=1, early_stopping=False, random_state=1)
+    classifier.fit(x, x[:, -1, 0] > 0)
+    trace = classifier.trace(x[3])
+    assert len(trace) == 6 and trace.classes == ["False", "True"]
+    assert len(classifier.trace(x)) == 20

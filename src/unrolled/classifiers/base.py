@@ -16,6 +16,8 @@ from unrolled.callbacks import Callback, EarlyStopping, SwapEMAWeights
 from unrolled.classifiers.labels import labels_from_config, labels_to_config, read_labels
 from unrolled.classifiers.network import CELLS, POOLING, build_network, compile_network
 from unrolled.errors import FileFormatError, closest, require_extra
+from unrolled.inspect.trace import Traces
+from unrolled.inspect.words import Words
 from unrolled.layers import Layer
 from unrolled.models import model_from
 from unrolled.parameters import Array
@@ -229,6 +231,30 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
                 UserWarning,
                 stacklevel=4,
             )
+
+    # ---- inspect
+
+    def trace(self, X: Any) -> Any:
+        """What the engine computes for one input or several: every gate and state of every step, with the words.
+
+        Args:    X: one text or series, or a column of them as for predict.
+        Returns: a Trace for one, Traces for a column; see Sequential.trace.
+        Raises:  ValueError for a text without any word; NotFittedError before fit.
+        """
+        _validation.check_is_fitted(self, "model_")
+        one = self._is_one(X)
+        column = [X] if one else X
+        classes = list(map(str, self.classes_.tolist()))
+        found = Traces(self.model_, self._rows(column).to_array(), self._words(column), classes)
+        return found[0] if one else found
+
+    def _is_one(self, X: Any) -> bool:
+        """Whether X is a single text or series."""
+        raise NotImplementedError
+
+    def _words(self, X: Any) -> Words:
+        """What the steps of a trace are called."""
+        return Words.of(None)
 
     # ---- predict
 

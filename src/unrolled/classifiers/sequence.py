@@ -139,6 +139,9 @@ class SequenceClassifier(RecurrentClassifier):
             )
         return ScaledSeries(series, self.mean_, self.scale_)
 
+    def _is_one(self, X: Any) -> bool:
+        return isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == self.n_channels_ > 1
+
     def _read(self, X: Any, reset: bool) -> list[Array]:
         """N checked series (T_i, D) of float64."""
         if reset and hasattr(self, "n_features_in_"):

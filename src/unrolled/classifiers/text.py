@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
+import numpy as np
+
 from unrolled.callbacks import Callback
 from unrolled.classifiers.base import RecurrentClassifier
 from unrolled.classifiers.presets import preset
 from unrolled.columns import as_texts
+from unrolled.inspect.words import Words, require_words
 from unrolled.layers import BigramEmbedding, Embedding, Layer, WordDropout
 from unrolled.text import OOV_ID, PackedIds, TextVectorizer
 
@@ -121,6 +124,19 @@ class TextClassifier(RecurrentClassifier):
 
     def _rows(self, X: Any) -> PackedIds:
         return self.vectorizer_.transform_packed(as_texts(X, "X")).cut(self.maxlen, self.truncating)
+
+    def _is_one(self, X: Any) -> bool:
+        return isinstance(X, str)
+
+    def _words(self, X: Any) -> Words:
+        vocabulary, rows = self.vectorizer_.vocabulary, []
+        assert vocabulary is not None
+        for number, text in enumerate(as_texts(X, "X")):
+            words = self.vectorizer_.tokenize(text)
+            require_words(words, text, number, "TextClassifier")
+            kept = PackedIds.from_rows([np.arange(len(words))]).cut(self.maxlen, self.truncating).ids
+            rows.append([words[k] if words[k] in vocabulary else f"{words[k]}[?]" for k in kept])
+        return Words.of(vocabulary).with_rows(rows)
 
     def _first_layers(self) -> list[Layer]:
         assert self.vectorizer_.vocabulary is not None

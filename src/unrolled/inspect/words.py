@@ -85,6 +85,10 @@ class Words:
             raise KeyError(f"{label}: the vocabulary has no word {word!r}. Give its id to use another one.")
         return int(self._index[word])
 
+    def with_rows(self, tokens: list[list[str]]) -> Words:
+        """The same words for several rows whose tokens are given; padding stands in front."""
+        return Words(self._find, self._index, tokens)
+
     def row(self, number: int) -> Words:
         """The words of one row."""
         if self._tokens is None:
@@ -131,6 +135,6 @@ def require_words(row: Any, text: str, number: int, label: str) -> None:
     """
     if not len(row):
         raise ValueError(
-            f"{label}: text {number}, {text[:60]!r}, has no word that the vocabulary keeps; nothing is left to trace. "
+            f"{label}: text {number}, {text[:60]!r}, has no word that the vocabulary keeps: nothing to trace. "
             "Give a text with at least one known word."
         )
