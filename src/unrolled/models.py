@@ -249,9 +249,17 @@ class Sequential(Trainable):
                 "input_shape, call build(input_shape), or fit."
             )
 
-    def summary(self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Print layers, output shapes and numbers of parameters, line by line with print_fn (default: print)."""
-        for line in summary_lines(self.name, self._layers, line_length):
+    def summary(
+        self,
+        line_length: int | None = None,
+        print_fn: Callable[[str], Any] | None = None,
+        explain: bool = False,
+    ) -> None:
+        """Print layers, output shapes and numbers of parameters, line by line with print_fn (default: print).
+
+        explain: also how each number comes about: 32*40 + 40*40 + 40 = 2,920.
+        """
+        for line in summary_lines(self.name, self._layers, line_length, explain):
             (print_fn or print)(line)
 
     # ---- running

@@ -26,10 +26,36 @@ def size(parameters: Iterable[Parameter]) -> int:
     return sum(p.size for p in parameters)
 
 
-def summary_lines(name: str, layers: list[Layer], line_length: int | None = None) -> list[str]:
+def explain_counts(layer: Layer) -> list[str]:
+    """How a layer's number of parameters comes about: "32*40 + 40*40 + 40 = 2,920  (kernel + ...)"."""
+    lines = [f"{inner.name}: {line}" for inner in layer.sublayers for line in explain_counts(inner)]
+    own = layer.weights[: len(layer.weights) - sum(len(inner.weights) for inner in layer.sublayers)]
+    if not own:
+        return lines
+    gates = [_gates_of(parameter) for parameter in own]
+    common = gates[0] if len(set(gates)) == 1 else 1
+    terms = []
+    for parameter, count in zip(own, gates, strict=True):
+        sizes = [*parameter.shape[:-1], parameter.shape[-1] // count] if parameter.shape else [1]
+        terms.append("*".join(map(str, sizes if count == common else [count, *sizes])))
+    total = " + ".join(terms) if common == 1 else f"{common} * ({' + '.join(terms)})"
+    names = " + ".join(parameter.name for parameter in own)
+    what = names if common == 1 else f"{common} times {names}, once for each gate and candidate"
+    return [f"{total} = {size(own):,}  ({what})", *lines]
+
+
+def _gates_of(parameter: Parameter) -> int:
+    if parameter.gate_columns is None:
+        return 1
+    columns = parameter.gate_columns(0)
+    return parameter.shape[-1] // (columns.stop - columns.start)
+
+
+def summary_lines(name: str, layers: list[Layer], line_length: int | None = None, explain: bool = False) -> list[str]:
     """One row a layer with output shape and parameters, then the totals.
 
-    Args: line_length: characters a line, 65 by default, more where names or shapes need it.
+    Args: line_length: characters a line, 65 by default, more where names or shapes need it; explain: a line below each
+          layer that says how its number of parameters comes about.
     """
     header = ("Layer (type)", "Output Shape", "Param #")
     rows = [
@@ -52,6 +78,8 @@ def summary_lines(name: str, layers: list[Layer], line_length: int | None = None
     for i, row in enumerate(rows):
         lines += [rule] if i else []
         lines.append(line(row))
+        if explain and layers[i].built:
+            lines += [f"    {text}" for text in explain_counts(layers[i])]
     lines.append("=" * sum(widths))
     weights = [p for layer in layers for p in layer.weights]
     learned = size(p for p in weights if p.trainable)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -189,6 +191,50 @@ class Trace:
                 f"{self.label}: {what} runs the model again, and its weights have changed since. "
                 "Call model.trace again."
             )
+
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """Inside the block stateful layers start from the states that this row started from."""
+        with _states_kept(self.model):
+            for layer in self.model._everywhere():
+                if isinstance(layer, Recurrent) and layer.stateful and layer.path in self.recurrent:
+                    layer.states = [state[None].copy() for state in self.recurrent[layer.path].start.values()]
+            yield
+
+    def backward(self, target: Any = None, y: Any = None) -> Any:
+        """Gradients at every step and of every parameter, as the kernels compute them.
+
+        Args:    target: an output's number or class name, whose logit is L (default: the predicted one; with an output
+                 at every step, that of the last step); or y: the label of this row, and L is the compiled loss.
+        Returns: a Backward; dropout is off, as in the trace.
+        Raises:  UnknownNameError for an output that does not exist; ValueError if the weights have changed since.
+        """
+        from unrolled.inspect.backward import backward
+
+        return backward(self, target, y)
+
+    def verify(self, y: Any = None) -> Any:
+        """Derive every step, gradient and one optimizer step again in NumPy float64, and compare.
+
+        Args:    y: the label of this row, for the loss; the predicted class by default.
+        Returns: a Report: .ok, and printed a table that says where it does not hold.
+        """
+        from unrolled.inspect.verify import verify
+
+        return verify(self, y)
+
+    def to_script(self, path: str | os.PathLike[str] | None = None) -> str:
+        """A NumPy script of about thirty lines with the weights in it, that derives this prediction and prints it.
+
+        It needs NumPy alone, not this package. Recurrent layers in one direction, Dense behind the last state.
+
+        Args:    path: of a file to write.
+        Returns: the script.
+        Raises:  ValueError naming a layer of another kind.
+        """
+        from unrolled.inspect.script import to_script
+
+        return to_script(self, path)
 
     def again(self, x: Array | None = None, model: Any = None, tokens: list[str] | None = None) -> Trace:
         """A trace of another input, or by another model, with the same words and classes."""

@@ -36,6 +36,6 @@ def gate_name(cell: str, asked: object, label: str) -> str:
 
 
 def gate_columns(cell: str, units: int, path: str, asked: object) -> slice:
-    """The columns of kernel, recurrent_kernel and bias that belong to a gate, by word or letter."""
-    k = GATES[cell].index(gate_name(cell, asked, f'"{path}"'))
+    """The columns of kernel, recurrent_kernel and bias that belong to a gate, by word, letter or number."""
+    k = asked if isinstance(asked, int) else GATES[cell].index(gate_name(cell, asked, f'"{path}"'))
     return slice(k * units, (k + 1) * units)

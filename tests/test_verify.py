@@ -1,0 +1,178 @@
+"""trace.verify and trace.backward: every step, gradient and update derived again, and what a tampered trace shows."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from cases import CELLS, make_layer
+from traced_models import random_model
+from unrolled.errors import PaddingWarning, UnknownNameError
+from unrolled.inspect.optimizer_step import formula
+from unrolled.inspect.verify import TOLERANCE
+from unrolled.layers import GRU, LSTM, Dense, Embedding
+from unrolled.models import Sequential
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_every_step_of_a_random_trained_model_is_proved(seed: int) -> None:
+    case, row = random_model(seed), seed % 4
+    report = case.model.trace(case.x)[row].verify(case.y[row : row + 1])
+    assert report.ok, f"{case.text}\n{report}"
+    whats = " ".join(check.what for check in report.checks)
+    for part in ("step by step", "backward, kernel", "step: ", "output is predict's", "alone"):
+        assert part in whats
+    assert all(c.tolerance in (None, 0.0, *TOLERANCE.values()) for c in report.checks if " step: " not in c.what)
+
+
+def traced(cell: str = "lstm") -> tuple[Sequential, object]:
+    model = Sequential([Embedding(9, 4), make_layer(cell, 5, name="rnn"), Dense(1, "sigmoid", name="head")], name="m")
+    model.compile("adam", "binary_crossentropy")
+    model.train_on_batch(np.array([[1, 2, 3, 4]]), np.array([1]))
+    return model, model.trace([5, 6, 7, 8, 2])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_tampered_state_is_found_where_it_is(cell: str) -> None:
+    _, trace = traced(cell)
+    assert trace.verify().ok
+    trace["rnn"].states["h"][2, 3] += 1e-3
+    report = trace.verify()
+    assert not report.ok
+    assert any("h, step by step, step 2, unit 3" in check.where for check in report.failures)
+    assert "FAILS" in str(report) and "step 2, unit 3" in str(report)
+    with pytest.raises(AssertionError, match=r'verification of trace of "m" does not hold:(?s:.*)step 2, unit 3'):
+        report.require()
+
+
+@pytest.mark.parametrize("gate", ["input", "forget", "candidate", "output"])
+def test_a_tampered_gate_is_found(gate: str) -> None:
+    _, trace = traced()
+    trace["rnn"].gate(gate)[:][4, 1] += 1e-3
+    assert [c.what for c in trace.verify().failures] == [f"rnn: {gate}, step by step"]
+
+
+@pytest.mark.parametrize("what", ["input", "weights", "logit", "output"])
+def test_other_tampering_is_found(what: str) -> None:
+    _, trace = traced()
+    if what == "input":
+        trace["rnn"].x = trace["rnn"].x.copy()
+        trace["rnn"].x[0, 0] += 1e-3
+    elif what == "weights":
+        trace["rnn"].weights.recurrent_kernel[0, 0] += 0.01
+    elif what == "logit":
+        trace["head"].z[0] += 1e-3
+    else:
+        trace.output = trace.output + np.float32(1e-6)
+    assert not trace.verify().ok
+
+
+def test_nan_does_not_pass() -> None:
+    _, trace = traced()
+    trace["rnn"].states["c"][1, 1] = np.nan
+    assert not trace.verify().ok
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_of_states_are_central_differences(cell: str) -> None:
+    """dL/dh_t: what the logit does when h_t is moved and the steps after it run again."""
+    rng = np.random.default_rng(0)
+    model = Sequential([Embedding(9, 4, dtype="float64"), make_layer(cell, 3, dtype="float64", name="rnn"),
+                        Dense(2, "softmax", dtype="float64")])  # fmt: skip
+    for parameter in model.weights:
+        parameter.assign(rng.normal(size=parameter.shape))
+    trace = model.trace([5, 6, 7, 8, 2])
+    layer, back = trace["rnn"], trace.backward(1)["rnn"]
+    head = model.layers[2]
+
+    def logit(t: int, states: dict[str, np.ndarray]) -> float:
+        h = states["h"]
+        if t + 1 < 5:
+            h = model.layers[1](layer.x[None, t + 1 :], initial_state=[s[None] for s in states.values()])[0]
+        return float(h @ head.kernel.value[:, 1] + head.bias.value[1])
+
+    for t in range(5):
+        for name, found in (("h", back.d_h), *([("c", back.d_c_carried)] if cell == "lstm" else [])):
+            for u in range(3):
+                sides = []
+                for sign in (1, -1):
+                    states = {k: v[t].copy() for k, v in layer.states.items()}
+                    states[name][u] += sign * 1e-6
+                    sides.append(logit(t, states))
+                assert found[t, u] == pytest.approx((sides[0] - sides[1]) / 2e-6, abs=1e-8)
+
+
+def test_the_gradient_of_a_cell_state_contains_its_own_output() -> None:
+    _, trace = traced()
+    back, layer = trace.backward()["rnn"], trace["rnn"]
+    expected = back.d_c_carried + back.d_h * layer.o * (1 - np.tanh(layer.c) ** 2)
+    np.testing.assert_allclose(back.d_c, expected, rtol=1e-5)
+    np.testing.assert_allclose(back.norms("c"), np.linalg.norm(back.d_c, axis=1), rtol=1e-6)
+
+
+def test_parameter_gradients_are_those_of_training() -> None:
+    model, trace = traced()
+    back = trace.backward(y=1)
+    before = [p.numpy() for p in model.weights]
+    model.compile("sgd", "binary_crossentropy")
+    model.optimizer.learning_rate = 1.0
+    model.train_on_batch(trace.x[None], np.array([1]))
+    for parameter, old in zip(model.weights, before, strict=True):
+        moved = old - parameter.value
+        np.testing.assert_allclose(back.parameters[parameter.path], moved, rtol=0, atol=1e-6)
+    assert "rnn/kernel" in str(back) and 'backward["rnn"]' in str(back) and "|dL/dh|" in str(back["rnn"])
+
+
+def test_tracing_and_going_back_change_nothing() -> None:
+    model, trace = traced()
+    weights, iterations = model.get_weights(), model.optimizer.iterations
+    state = model.optimizer.get_state()
+    trace.verify()
+    for old, new in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert model.optimizer.iterations == iterations
+    for key, value in model.optimizer.get_state().items():
+        np.testing.assert_array_equal(value, state[key])
+
+
+def test_stateful_models_are_proved_from_the_states_they_had() -> None:
+    model = Sequential([Embedding(9, 3), LSTM(4, stateful=True, name="rnn"), Dense(1, "sigmoid")])
+    model.predict(np.array([[1, 2], [3, 4]]), batch_size=2)
+    trace = model.trace([[5, 6, 7], [8, 1, 2]])[1]
+    assert np.abs(trace["rnn"].start["h"]).max() > 0
+    assert trace.verify().ok
+    assert model.layers[1].states[0].shape == (2, 4)
+
+
+def test_the_way_back_says_which_outputs_there_are() -> None:
+    model = Sequential([Embedding(9, 3), GRU(4), Dense(3, "softmax")], name="m")
+    trace = model.trace([1, 2], classes=["a", "b", "c"])
+    assert trace.backward("b").target == "the logit of 'b'"
+    with pytest.raises(UnknownNameError) as error:
+        trace.backward("d")
+    assert str(error.value) == "trace of \"m\": there is no output 'd'. Outputs: 'a', 'b', 'c'."
+    with pytest.raises(UnknownNameError) as cell:
+        trace.backward()["gru"].norms("c")
+    assert str(cell.value) == (
+        f"gradient of \"{trace['gru'].path}\": there is no state 'c'. States: h; only an LSTM has c."
+    )
+
+
+def test_a_wrong_optimizer_step_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unrolled.inspect import optimizer_step
+
+    _, trace = traced()
+    monkeypatch.setattr(optimizer_step, "formula", lambda *a: formula(*a) + 1e-6)
+    assert all(c.what.startswith("Adam step") for c in trace.verify().failures)
+    assert trace.verify().failures
+
+
+def test_masked_rows_and_padding_are_proved() -> None:
+    for mask_zero in (False, True):
+        model = Sequential([Embedding(9, 3, mask_zero=mask_zero), LSTM(4, return_sequences=True), GRU(3), Dense(2)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PaddingWarning)
+            for ids in ([0, 0, 1, 2], [1, 0, 2, 0], [0, 0, 0, 0]):
+                assert model.trace(ids).verify().ok, (mask_zero, ids)
