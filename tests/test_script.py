@@ -1,4 +1,4 @@
-"""trace.to_script: the prediction by hand, without this package; the toys digit for digit; and summary(explain=True)."""
+"""trace.to_script: the prediction by hand, without this package; the toys; and summary(explain=True)."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_the_toys_come_out_of_the_printed_weights(kind: type, tmp_path: Path) ->
     assert (tmp_path / "by_hand.py").read_text() == script
     assert 20 <= len(script.splitlines()) <= 36
     ran = subprocess.run(
-        [sys.executable, "-I", "-c",
-         "import sys, runpy; sys.modules['unrolled'] = None; runpy.run_path(sys.argv[1])", str(tmp_path / "by_hand.py")],
+        [sys.executable, "-I", "-c", "import sys, runpy; sys.modules['unrolled'] = None; runpy.run_path(sys.argv[1])",
+         str(tmp_path / "by_hand.py")],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     last = ran.stdout.splitlines()[-1]

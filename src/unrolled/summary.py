@@ -48,7 +48,7 @@ def _gates_of(parameter: Parameter) -> int:
     if parameter.gate_columns is None:
         return 1
     columns = parameter.gate_columns(0)
-    return parameter.shape[-1] // (columns.stop - columns.start)
+    return int(parameter.shape[-1] // (columns.stop - columns.start))
 
 
 def summary_lines(name: str, layers: list[Layer], line_length: int | None = None, explain: bool = False) -> list[str]:

@@ -141,8 +141,8 @@ def backward(trace: Trace, target: Any = None, y: Any = None) -> Backward:
             out = model._forward(trace.x[None], KEEP, logits)
             d_y = np.zeros_like(out.y)
             d_y.reshape(-1, d_y.shape[-1])[-1, k] = 1
-            what = f"the {'logit' if logits else 'output'} of {trace.classes[k]!r}" if _named(trace) else (
-                f"the {'logit' if logits else 'output'} {k}")  # fmt: skip
+            name = repr(trace.classes[k]) if trace.classes and len(trace.classes) > k and d_y.shape[-1] > 1 else k
+            what = f"the {'logit' if logits else 'output'} {'of ' if isinstance(name, str) else ''}{name}"
             what += " at the last step" if out.y.ndim == 3 else ""
             result = Backward(trace, what, float(out.y.reshape(-1, out.y.shape[-1])[-1, k]))
         out.backprop(d_y if out.sequence is None else out.sequence.collect(d_y), result.gradients)
@@ -152,10 +152,6 @@ def backward(trace: Trace, target: Any = None, y: Any = None) -> Backward:
         result.layers[layer.path] = _read(trace, layer, **values)
     result.layers = {path: result.layers[path] for path in trace.recurrent if path in result.layers}
     return result
-
-
-def _named(trace: Trace) -> bool:
-    return trace.classes is not None and len(trace.classes) == trace.output.shape[-1]
 
 
 def _read(

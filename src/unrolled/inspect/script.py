@@ -33,7 +33,7 @@ def to_script(trace: Trace, path: str | os.PathLike[str] | None = None) -> str:
     """See Trace.to_script."""
     layers, dense = _plain_layers(trace)
     lines = [
-        f"# How the model {trace.model.name!r} arrives at its prediction for this input, step by step. Needs NumPy only.",
+        f"# How the model {trace.model.name!r} arrives at its prediction for this input, by hand. Needs NumPy only.",
         "import numpy as np",
         "",
         "np.set_printoptions(precision=8, suppress=True, linewidth=120)",
