@@ -166,11 +166,12 @@ class Judged:
 
     def __init__(self, truth: Array, probabilities: Array) -> None:
         self.rows, self.classes = probabilities.shape
+        self.truth, self.probabilities = truth, probabilities
         self._cells = truth * self.classes + probabilities.argmax(axis=1)
         given = probabilities[np.arange(self.rows), truth]
         self._losses = -np.log(np.clip(given, np.finfo(np.float64).eps, 1.0))  # as scikit-learn clips
         columns = [1] if self.classes == 2 else range(self.classes)
-        self._ranked = [_rank(probabilities[:, column], truth == column) for column in columns]
+        self.ranked = [_rank(probabilities[:, column], truth == column) for column in columns]
         self._counts, self._above, self._below, self._summed = np.empty((4, self.rows))
 
     def figures(self, counts: Array) -> tuple[float, float, float, float]:
@@ -179,7 +180,7 @@ class Judged:
         confusion = self.confusion(self._counts)
         right, true, guessed = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
         f1 = 2 * right / np.maximum(true + guessed, 1)
-        areas = [area for area in map(self._area, self._ranked) if not np.isnan(area)]
+        areas = [area for area in map(self._area, self.ranked) if not np.isnan(area)]
         return (
             float(right.sum() / self.rows),
             float(f1[true + guessed > 0].mean()),
@@ -240,6 +241,14 @@ def interval(values: Array) -> tuple[float, float]:
     tail = (100 - LEVEL) / 2
     low, high = np.nanpercentile(values, [tail, 100 - tail])
     return float(low), float(high)
+
+
+def wilson(hits: Array, rows: Array) -> tuple[Array, Array]:
+    """95 % intervals of shares hits / rows, sound for few rows and for shares of 0 and 1. Source: Wilson 1927."""
+    share, z2 = hits / rows, 1.959964**2
+    middle = (share + z2 / (2 * rows)) / (1 + z2 / rows)
+    half = np.sqrt(z2 * (share * (1 - share) / rows + z2 / (4 * rows**2))) / (1 + z2 / rows)
+    return np.minimum(middle - half, share), np.maximum(middle + half, share)
 
 
 def by_class(confusion: Array) -> list[ClassScores]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
+
+import numpy as np
 
 from unrolled.errors import require_extra
 
@@ -74,3 +76,33 @@ class Table:
         for number, row in enumerate(self.rows):
             table.add_row(*(text(cell) for cell in row), style="bold" if number in self.marked else None)
         return table
+
+
+def history_table(history: Mapping[str, Sequence[Any]], epochs: Sequence[int] | None = None) -> Table:
+    """A line an epoch; the one with the least validation loss stands out.
+
+    Args: history: {"loss": [...], ...}; epochs: their numbers from 0, by default all from the first.
+    """
+    count = max((len(values) for values in history.values()), default=0)
+    numbers = epochs if epochs is not None and len(epochs) == count else range(count)
+    columns = {name: _by_epoch(values, count) for name, values in history.items()}
+    rows = [
+        [str(number + 1), *(show_value(column[place]) if place in column else "" for column in columns.values())]
+        for place, number in enumerate(numbers)
+    ]
+    losses = {place: loss for place, loss in columns.get("val_loss", {}).items() if np.isfinite(loss)}
+    best = [min(losses, key=lambda place: losses[place])] if losses else []
+    return Table("", ["epoch", *columns], rows, best)
+
+
+def _by_epoch(values: Sequence[Any], count: int) -> dict[int, Any]:
+    """Values by the place of their epoch: all of them, or every so many where validation_freq divides their number."""
+    every = count // len(values) if len(values) else 1
+    return {number * every + every - 1: value for number, value in enumerate(values)}
+
+
+def show_value(value: Any) -> str:
+    """A number with four digits, a small one with a power of ten; a list of numbers in brackets."""
+    if np.ndim(value):
+        return f"[{' '.join(map(show_value, value))}]"
+    return f"{value:.4f}" if value == 0 or not abs(value) < 1e-3 else f"{value:.4e}"

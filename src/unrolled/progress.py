@@ -7,9 +7,8 @@ import time
 from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
-
 from unrolled.callbacks import Callback, Logs
+from unrolled.printing import show_value
 
 INTERVAL = 0.25  # seconds between two drawings of the bar: a drawing takes about 2 ms
 
@@ -129,10 +128,4 @@ def show_seconds(seconds: float) -> str:
 
 def show_logs(logs: Logs | None) -> str:
     """Logs in one line: loss: 0.3412 - acc: 0.8532."""
-    return " - ".join(f"{key}: {_show(value)}" for key, value in (logs or {}).items())
-
-
-def _show(value: Any) -> str:
-    if np.ndim(value):  # a metric with a value for each class
-        return f"[{' '.join(_show(part) for part in value)}]"
-    return f"{value:.4f}" if value == 0 or not abs(value) < 1e-3 else f"{value:.4e}"
+    return " - ".join(f"{key}: {show_value(value)}" for key, value in (logs or {}).items())

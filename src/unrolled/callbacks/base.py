@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
+
+from unrolled.printing import history_table
 
 Logs = dict[str, float]
 HOOKS = tuple(
@@ -129,6 +132,19 @@ class History(Callback):
 
     def __repr__(self) -> str:
         return f"<History, epochs={len(self.epoch)}: {', '.join(self.history) or 'nothing'}>"
+
+    def _repr_html_(self) -> str:
+        """A table of the epochs, for notebooks."""
+        return history_table(self.history, self.epoch).to_html()
+
+    def plot(self, path: str | os.PathLike[str] | None = None, title: str | None = None) -> Any:
+        """Draw metrics and loss over the epochs; see plotting.plot_history.
+
+        Args: path: of a picture to write. Returns: the matplotlib Figure.
+        """
+        from unrolled.plotting import plot_history
+
+        return plot_history(self, path, title)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Start a new list of epochs."""

@@ -1,4 +1,4 @@
-"""Pictures of a training, in the chapter's style: dots for training, lines for validation."""
+"""The course of a training, in the chapter's style: dots for training, lines for validation."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unrolled.errors import require_extra
+import numpy as np
+
+from unrolled.plotting.style import COLOURS, finish, new_figure, plain
 
 LONG_NAMES = {"acc": "accuracy"}
-COLOURS = ("#1f4e9c", "#c2571a")  # training, validation
 
 
 def plot_history(history: Any, path: str | os.PathLike[str] | None = None, title: str | None = None) -> Any:
@@ -25,28 +26,37 @@ def plot_history(history: Any, path: str | os.PathLike[str] | None = None, title
     names += ["loss"] if "loss" in figures else []
     if not names or not figures[names[0]]:
         raise ValueError("plot_history: expected a history with at least one epoch, got one without. Call fit first.")
-    figure = require_extra("matplotlib.figure", "plot", "plotting").Figure(
-        figsize=(5.2 * len(names), 4.0), dpi=144, layout="constrained"
-    )
+    figure = new_figure(len(names))
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        _draw(axes, LONG_NAMES.get(name, name.replace("_", " ")), figures[name], figures.get(f"val_{name}"))
-    if title:
-        figure.suptitle(title)
-    if path is not None:
-        figure.savefig(path)
-    return figure
+        draw_metric(axes, figures, name)
+    return finish(figure, path, title)
 
 
-def _draw(axes: Any, name: str, training: Sequence[float], validation: Sequence[float] | None) -> None:
+def draw_metric(axes: Any, figures: Mapping[str, Sequence[float]], key: str) -> None:
+    """One metric over the epochs; a metric with a value for each class has a line for each."""
+    name = LONG_NAMES.get(key, key.replace("_", " "))
+    training, validation = figures[key], figures.get(f"val_{key}")
     epochs = range(1, len(training) + 1)
-    axes.plot(epochs, training, "o", color=COLOURS[0], label=f"Training {name}")
+    several = np.ndim(training) > 1
+    axes.plot(
+        epochs, training, "o", color=None if several else COLOURS[0], label=None if several else f"Training {name}"
+    )
     if validation:
         every = len(training) // len(validation)  # validation_freq, if it divides the number of epochs
         places = epochs[every - 1 :: every][: len(validation)]
-        axes.plot(places, validation, "-", color=COLOURS[1], linewidth=2, label=f"Validation {name}")
-    axes.set_title(f"Training and validation {name}" if validation else f"Training {name}")
-    axes.set_xlabel("Epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+        alone = "x" if len(validation) == 1 else ""  # a line of one point would not be seen
+        axes.set_prop_cycle(None)
+        axes.plot(
+            places,
+            validation,
+            f"-{alone}",
+            color=None if several else COLOURS[1],
+            linewidth=2,
+            label=None if several else f"Validation {name}",
+        )
+    plain(axes, f"Training and validation {name}" if validation else f"Training {name}", "Epoch", "")
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    if len(training) == 1:
+        axes.set_xlim(0, 2)
+    if not several:
+        axes.legend(frameon=False)
