@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 
 from unrolled import random as streams
 from unrolled import saving
-from unrolled.callbacks import Callback, EarlyStopping, SwapEMAWeights
+from unrolled.callbacks import Callback
 from unrolled.classifiers.labels import labels_from_config, labels_to_config, read_labels
+from unrolled.classifiers.member import Member, Part, Rows, enough_epochs
 from unrolled.classifiers.network import CELLS, POOLING, build_network, compile_network
 from unrolled.errors import FileFormatError, closest, require_extra
 from unrolled.inspect.trace import Traces
 from unrolled.inspect.words import Words
 from unrolled.layers import Layer
-from unrolled.models import model_from
+from unrolled.models import Sequential, model_from
 from unrolled.parameters import Array
 from unrolled.splits import count_repeats, stratified_holdout
 
@@ -29,30 +29,6 @@ _validation = require_extra("sklearn.utils.validation", "sklearn", _PURPOSE)
 _class_weight = require_extra("sklearn.utils.class_weight", "sklearn", _PURPOSE)
 _check_random_state = require_extra("sklearn.utils", "sklearn", _PURPOSE).check_random_state
 
-READ_ROWS, LEAST_EPOCHS, MOST_EPOCHS = 80_000, 3, 20  # what epochs=None stands for
-PREDICTED_STEPS = 1 << 19  # rows times steps that predict pads at once
-
-
-class Rows(Protocol):
-    """N rows of unequal length that become padded arrays when they are needed."""
-
-    def __len__(self) -> int: ...
-
-    @property
-    def lengths(self) -> Array:
-        """(N,) number of steps of each row."""
-
-    def to_array(self, rows: Array | None = None) -> Array:
-        """These rows (all) behind padding, (n, T) or (n, T, D); T is the longest of them."""
-
-
-Part = tuple[Array, Array, Array | None]  # padded rows, class numbers, weights
-
-
-def enough_epochs(rows: int) -> int:
-    """How many epochs read about READ_ROWS rows: few of a large set, many of a small one."""
-    return min(max(round(READ_ROWS / rows), LEAST_EPOCHS), MOST_EPOCHS)
-
 
 class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: ignore[name-defined,misc]  # no types there
     """The base of TextClassifier and SequenceClassifier; a subclass turns its input into Rows."""
@@ -61,12 +37,14 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
     units: int
     layers: int
     bidirectional: bool
+    networks: int
     pooling: str | None
     dropout: float
     epochs: int | None
     batch_size: int
     optimizer: str
     learning_rate: float
+    final_learning_rate: float
     weight_averaging: float
     class_weight: Any
     early_stopping: bool
@@ -86,8 +64,8 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
         """What the user gave as rows for the network, after fit."""
         raise NotImplementedError
 
-    def _first_layers(self) -> list[Layer]:
-        """Layers below the recurrent ones, which hand on a mask of the padding."""
+    def _first_layers(self, network: int) -> list[Layer]:
+        """Layers below the recurrent ones of one network, which hand on a mask of the padding."""
         raise NotImplementedError
 
     def _get_state(self) -> dict[str, Any]:
@@ -107,8 +85,11 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
             if value not in known and not (argument == "pooling" and value is None):
                 hint = closest(value, known) if isinstance(value, str) else "."
                 raise ValueError(f"{name}: unknown {argument} {value!r}{hint} Known: {', '.join(known)}.")
-        self._check_count("units", "layers", "batch_size", "patience", *["epochs"] * (self.epochs is not None))
+        self._check_count(
+            "units", "layers", "networks", "batch_size", "patience", *["epochs"] * (self.epochs is not None)
+        )
         self._check_share("dropout")
+        self._check_share("final_learning_rate", most=1.0)
         if isinstance(self.weight_averaging, bool) or not 0 <= self.weight_averaging < np.inf:
             raise ValueError(
                 f"{name}: expected weight_averaging as a number of epochs, 0 for none, got {self.weight_averaging!r}."
@@ -123,11 +104,13 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
                     f"{type(self).__name__}: expected {argument} as a whole number of at least {least}, got {value!r}."
                 )
 
-    def _check_share(self, *arguments: str, least: float = 0.0) -> None:
+    def _check_share(self, *arguments: str, least: float = 0.0, most: float | None = None) -> None:
         for argument in arguments:
             value = getattr(self, argument)
-            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not least <= value < 1:
-                raise ValueError(f"{type(self).__name__}: expected {argument} below 1 and not negative, got {value!r}.")
+            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+            if not number or not least <= value or not (value < 1 if most is None else value <= most):
+                bound = "below 1" if most is None else f"of at most {most:g}"
+                raise ValueError(f"{type(self).__name__}: expected {argument} {bound} and not negative, got {value!r}.")
 
     def _train(
         self, rows: Rows, y: Any, sample_weight: Any, keys: Sequence[Hashable], callbacks: Iterable[Callback] = ()
@@ -147,21 +130,56 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
         if self.early_stopping:
             train, held_out = stratified_holdout(codes, self.validation_fraction, random, keys)
             self._warn_of_thin_classes(codes, held_out)
-        if not goes_on:
-            with streams.using(random):
-                self.model_ = build_network(self._first_layers(), self, len(self.classes_))
-            self.history_: dict[str, list[float]] = {}
-            self.interrupted_ = False
-        if not self.model_.compiled:
-            compile_network(self.model_, self, len(self.classes_), steps=-(-len(train) // int(self.batch_size)))
         self.held_out_ = held_out
+        if not goes_on:
+            self.members_: list[Member] = []
         parts = [(rows.to_array(p), codes[p], None if weight is None else weight[p]) for p in (train, held_out)]
-        self._run_epochs(parts[0], parts[1] if len(held_out) else None, callbacks)
+        self._train_members(parts[0], parts[1] if len(held_out) else None, random, callbacks)
+        self.max_epochs_ = int(self.epochs or enough_epochs(len(train)))
+        self.validation_ = self._judge(parts[1])
         return self
+
+    def _train_members(
+        self, train: Part, held_out: Part | None, random: np.random.Generator, callbacks: Iterable[Callback]
+    ) -> None:
+        """Make the networks that are not there yet, and train those whose turn it is."""
+        resumed = self.interrupted_ if self.members_ else False
+        for number in range(self.networks):
+            if number == len(self.members_):
+                with streams.using(random):
+                    self.members_.append(Member(build_network(self._first_layers(number), self, len(self.classes_))))
+            elif resumed and number < len(self.members_) - 1:
+                continue  # it was ready when Ctrl-C came
+            member = self.members_[number]
+            if not member.model.compiled:
+                compile_network(member.model, self, len(self.classes_), -(-len(train[1]) // int(self.batch_size)))
+            if self.verbose and self.networks > 1:
+                print(f"Network {number + 1} of {self.networks}", flush=True)
+            member.train(self, train, held_out, callbacks)
+            if member.interrupted:
+                break
+
+    def _judge(self, held_out: Part) -> dict[str, float] | None:
+        """Figures on the rows held out: of the kept epoch, or of all networks together."""
+        if "val_loss" not in self.history_:
+            return None
+        best, rows = int(np.argmin(self.history_["val_loss"])), len(held_out[1])
+        if len(self.members_) == 1:
+            loss, accuracy = (self.history_[f"val_{name}"][best] for name in ("loss", "accuracy"))
+            return {"epoch": best + 1, "rows": rows, "loss": loss, "accuracy": accuracy}
+        y = self._average([member.model.predict(held_out[0], verbose=0) for member in self.members_])
+        loss = -np.log(np.maximum(y[np.arange(rows), held_out[1]], 1e-7)).mean()
+        accuracy = (y.argmax(axis=1) == held_out[1]).mean()
+        return {"epoch": best + 1, "rows": rows, "loss": float(loss), "accuracy": float(accuracy)}
+
+    def _average(self, outputs: list[Array]) -> Array:
+        """The mean of the networks' probabilities (N, K) in float64; their sums are 1 but for rounding."""
+        y: Array = np.asarray(np.mean(outputs, axis=0, dtype=np.float64))
+        return np.concatenate([1.0 - y, y], axis=1) if len(self.classes_) == 2 else y
 
     def _goes_on(self) -> bool:
         """Whether fit goes on from the network that there is."""
-        return bool(self.warm_start) and hasattr(self, "model_")
+        return bool(self.warm_start) and hasattr(self, "members_")
 
     def _codes_of_known(self, classes: Array, codes: Array) -> Array:
         """Class numbers among the classes of the fit before.
@@ -176,39 +194,6 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
             )
         known: Array = np.searchsorted(self.classes_, classes)[codes]
         return known
-
-    def _run_epochs(self, train: Part, held_out: Part | None, callbacks: Iterable[Callback]) -> None:
-        """Train, keep the best epoch's weights, and note what happened."""
-        done = len(self.history_.get("loss", []))
-        left = int(self.epochs) if self.epochs is not None else enough_epochs(len(train[1]))
-        if self.interrupted_ and done < left:
-            left -= done
-        watching: list[Callback] = []
-        if self.weight_averaging:
-            watching.append(SwapEMAWeights(swap_on_epoch=True))
-        stopping = EarlyStopping(monitor="val_loss", patience=self.patience, restore_best_weights=True)
-        before = self.model_.get_weights() if done and held_out is not None else None
-        if held_out is not None:
-            watching.append(stopping)
-        start = time.perf_counter()
-        history = self.model_.fit(
-            train[0],
-            train[1],
-            sample_weight=train[2],
-            batch_size=int(self.batch_size),
-            epochs=done + left,
-            initial_epoch=done,
-            validation_data=held_out,
-            callbacks=[*watching, *callbacks],
-            verbose=self.verbose,
-        )
-        self.seconds_ = getattr(self, "seconds_", 0.0) * bool(done) + time.perf_counter() - start
-        best = min(self.history_.get("val_loss", []), default=np.inf)
-        self.history_ = {name: self.history_.get(name, []) + values for name, values in history.history.items()}
-        self.n_iter_ = len(self.history_.get("loss", []))
-        self.interrupted_ = self.n_iter_ < done + left and not self.model_.stop_training
-        if before is not None and min(history.history.get("val_loss", [np.inf])) >= best:
-            self.model_.set_weights(before)
 
     def _weights(self, codes: Array, sample_weight: Any) -> Array | None:
         """The weight of each row: its own times its class's; None if there are none."""
@@ -241,7 +226,7 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
         Returns: a Trace for one, Traces for a column; see Sequential.trace.
         Raises:  ValueError for a text without any word; NotFittedError before fit.
         """
-        _validation.check_is_fitted(self, "model_")
+        _validation.check_is_fitted(self, "members_")
         one = self._is_one(X)
         column = [X] if one else X
         classes = list(map(str, self.classes_.tolist()))
@@ -263,26 +248,11 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
 
         Raises: NotFittedError before fit; otherwise as fit for input that does not fit.
         """
-        _validation.check_is_fitted(self, "model_")
-        y = self._outputs(self._rows(X))
-        if len(self.classes_) == 2:
-            y = np.concatenate([1.0 - y, y], axis=1)
+        _validation.check_is_fitted(self, "members_")
+        rows = self._rows(X)
+        y = self._average([member.outputs(rows) for member in self.members_])
         probabilities: Array = y / y.sum(axis=1, keepdims=True)  # float32 sums are off by 1e-7
         return probabilities
-
-    def _outputs(self, rows: Rows) -> Array:
-        """The network's outputs (N, K) in float64. Rows of like length are padded together."""
-        order = np.argsort(rows.lengths, kind="stable")
-        steps = np.maximum(rows.lengths[order], 1)
-        y = np.empty((len(rows), 1 if len(self.classes_) == 2 else len(self.classes_)))
-        start = 0
-        while start < len(order):
-            end = start + 1
-            sizes = steps[start:] * np.arange(1, len(order) - start + 1)  # of the padded array, row by row
-            end = start + max(1, int(np.searchsorted(sizes, PREDICTED_STEPS, side="right")))
-            y[order[start:end]] = self.model_.predict(rows.to_array(order[start:end]), verbose=0)
-            start = end
-        return y
 
     def predict(self, X: Any) -> Array:
         """The most probable class of each row, (N,) with the labels that fit saw."""
@@ -291,14 +261,29 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
         return labels
 
     @property
-    def validation_(self) -> dict[str, float] | None:
-        """The kept epoch's figures on the rows held out: {"epoch" from 1, "rows", "loss", "accuracy"}; None without."""
-        losses = self.history_.get("val_loss")
-        if not losses:
-            return None
-        best = int(np.argmin(losses))
-        figures = {"epoch": best + 1, "rows": len(self.held_out_)}
-        return figures | {name: self.history_[f"val_{name}"][best] for name in ("loss", "accuracy")}
+    def model_(self) -> Sequential:
+        """The network, the first of them if there are several."""
+        return self.members_[0].model
+
+    @property
+    def history_(self) -> dict[str, list[float]]:
+        """Loss and figures of every epoch of `model_`."""
+        return self.members_[0].history
+
+    @property
+    def n_iter_(self) -> int:
+        """Epochs that `model_` was trained."""
+        return self.members_[0].epochs
+
+    @property
+    def seconds_(self) -> float:
+        """How long the epochs of all networks took."""
+        return sum(member.seconds for member in self.members_)
+
+    @property
+    def interrupted_(self) -> bool:
+        """Whether Ctrl-C stopped fit."""
+        return self.members_[-1].interrupted
 
     # ---- file
 
@@ -310,19 +295,26 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
 
         Raises: NotFittedError before fit; TypeError for labels or arguments that JSON cannot hold.
         """
-        _validation.check_is_fitted(self, "model_")
-        arrays, header = self.model_.contents(optimizer=self.interrupted_)
+        _validation.check_is_fitted(self, "members_")
+        arrays, header = self.members_[0].model.contents(optimizer=self.interrupted_)
         header["estimator"] = {
             "class": type(self).__name__,
             "arguments": self._get_arguments(),
             "classes": labels_to_config(self.classes_),
-            "history": self.history_,
             "repeated": self.repeated_,
             "held_out": self.held_out_.tolist(),
-            "seconds": self.seconds_,
-            "interrupted": self.interrupted_,
+            "validation": self.validation_,
+            "max_epochs": self.max_epochs_,
             "state": self._get_state(),
+            "members": [],
         }
+        for number, member in enumerate(self.members_):
+            more, described = member.model.contents(optimizer=self.interrupted_)
+            notes = {"history": member.history, "interrupted": member.interrupted, "seconds": member.seconds}
+            if number:
+                arrays |= {f"member_{number}/{name}": array for name, array in more.items()}
+                notes["header"] = described
+            header["estimator"]["members"].append(notes)
         saving.write_file(path, arrays, header)
 
     def _get_arguments(self) -> dict[str, Any]:
@@ -358,14 +350,25 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
                 arguments["class_weight"] = dict(zip(labels, weights["weights"], strict=True))
             classifier = cls(**arguments)
             classifier.classes_ = labels_from_config(saved["classes"])
-            classifier.history_ = saved["history"]
-            classifier.n_iter_ = len(saved["history"].get("loss", []))
             classifier.repeated_ = saved["repeated"]
             classifier.held_out_ = np.array(saved["held_out"], np.int64)
-            classifier.seconds_ = float(saved.get("seconds", 0.0))
-            classifier.interrupted_ = bool(saved.get("interrupted", False))
+            classifier.validation_ = saved.get("validation")
+            classifier.max_epochs_ = int(saved.get("max_epochs", classifier.epochs or 0))
             classifier._set_state(saved["state"])
+            members = [saved] if "history" in saved else saved["members"]  # files had one network at first
+            classifier.members_ = [_member(path, n, note, arrays, header) for n, note in enumerate(members)]
         except (KeyError, TypeError, ValueError) as error:
             raise FileFormatError(f'"{path}" does not describe a {cls.__name__}: {error!r}. Save it again.') from error
-        classifier.model_ = model_from(path, arrays, header)
         return classifier
+
+
+def _member(
+    path: str | os.PathLike[str], number: int, note: dict[str, Any], arrays: dict[str, Array], header: dict[str, Any]
+) -> Member:
+    """One network of a file, as save wrote it."""
+    if number:
+        prefix = f"member_{number}/"
+        arrays = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        header = note["header"]
+    model = model_from(path, arrays, header)
+    return Member(model, note["history"], bool(note.get("interrupted")), float(note.get("seconds", 0.0)))

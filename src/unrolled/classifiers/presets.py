@@ -10,18 +10,7 @@ from unrolled.errors import closest
 # training rows, never on its test rows: benchmarks/results/imdb_presets.md has everything that was tried.
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {},
-    "best": {
-        "cell": "gru",
-        "units": 64,
-        "bidirectional": True,
-        "pooling": "max+mean",
-        "dropout": 0.5,
-        "embedding_dropout": 0.5,
-        "word_dropout": 0.1,
-        "embedding_dim": 64,
-        "num_words": 30_000,
-        "weight_averaging": 0.5,
-    },
+    "best": {"bigrams": 100_000, "networks": 6},
 }
 
 

@@ -63,19 +63,20 @@ class SequenceClassifier(RecurrentClassifier):
         dropout: share of the last layer's outputs (and of those between layers) set to 0 in training, 0.
         standardize: bring each feature to mean 0 and deviation 1 over all steps of the training rows, True.
         epochs: at most, 50 (None as TextClassifier); batch_size: 32; optimizer: "adam"; learning_rate: 0.005;
-            weight_averaging: keep a running mean of the weights over about so many epochs, and judge and predict with
-            it; 0, none.
+            final_learning_rate: the share of it that is left at the end, falling step by step, 1; weight_averaging:
+            keep a running mean of the weights over about so many epochs, and judge and predict with it; 0, none.
         class_weight: None, "balanced" or {label: weight}.
         early_stopping: True: hold out validation_fraction (0.1) of the rows, stratified, repeated series on one side;
             stop when their loss has not improved for patience (5) epochs; keep the best epoch's weights.
+        networks: how many are trained, each from other weights; their probabilities are averaged, 1.
         warm_start: True: fit goes on from the scale and weights of the fit before, for so many epochs more, or for
             those that were left when Ctrl-C stopped it; give random_state a number so that the same rows are held out.
         random_state: a number for equal bits at every fit; verbose: as Sequential.fit, 0.
     Attributes:
-        classes_; model_, the Sequential; n_channels_, D; mean_ and scale_, (D,); n_features_in_, T of a 2-D array;
-        history_, {"loss": [...], ...}; n_iter_, epochs run; seconds_ that they took; interrupted_, whether Ctrl-C
-        stopped them; validation_, the kept epoch's figures on the rows held out; held_out_, row numbers; repeated_,
-        how many series repeat an earlier one.
+        classes_; model_, the Sequential, the first of several; n_channels_, D; mean_ and scale_, (D,);
+        n_features_in_, T of a 2-D array; history_, {"loss": [...], ...}; n_iter_, epochs run; seconds_ that
+        they took; interrupted_, whether Ctrl-C stopped them; validation_, the kept epoch's figures on the rows
+        held out; held_out_, row numbers; repeated_, how many series repeat an earlier one.
     """
 
     def __init__(
@@ -91,11 +92,13 @@ class SequenceClassifier(RecurrentClassifier):
         batch_size: int = 32,
         optimizer: str = "adam",
         learning_rate: float = 0.005,
+        final_learning_rate: float = 1.0,
         weight_averaging: float = 0.0,
         class_weight: Any = None,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
         patience: int = 5,
+        networks: int = 1,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
@@ -159,7 +162,7 @@ class SequenceClassifier(RecurrentClassifier):
                 )
         return checked
 
-    def _first_layers(self) -> list[Layer]:
+    def _first_layers(self, network: int) -> list[Layer]:
         return [Input((None, self.n_channels_)), Masking(name="mask")]
 
     def _get_state(self) -> dict[str, Any]:

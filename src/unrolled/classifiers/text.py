@@ -40,18 +40,22 @@ class TextClassifier(RecurrentClassifier):
         maxlen: words of a text that are read, 400; truncating: of longer ones, drop the "middle", or the beginning
             ("pre") or end ("post").
         epochs: at most; None, as many as read about 80,000 texts, 3 to 20; batch_size: 64; optimizer: "adam";
-            learning_rate: 0.004; weight_averaging: keep a running mean of the weights over about so many epochs, and
-            judge and predict with it, 0.3; 0, none.
+            learning_rate: 0.004; final_learning_rate: the share of it that is left at the end, falling step by step,
+            0.05; weight_averaging: keep a running mean of the weights over about so many epochs, and judge and predict
+            with it, 0.3; 0, none.
         class_weight: None, "balanced" or {label: weight}.
         early_stopping: True: hold out validation_fraction (0.1) of the rows, stratified, repeated texts on one side;
             stop when their loss has not improved for patience (2) epochs; keep the best epoch's weights.
+        networks: how many are trained, each from other weights; their probabilities are averaged, 1. With bigrams every
+            second one has none, for networks that differ more make a better mean.
         warm_start: True: fit goes on from the words and weights of the fit before, for so many epochs more, or for
             those that were left when Ctrl-C stopped it; give random_state a number so that the same rows are held out.
         random_state: a number for equal bits at every fit; verbose: as Sequential.fit, 0.
     Attributes:
-        classes_; model_, the Sequential; vectorizer_, the TextVectorizer; history_, {"loss": [...], ...}; n_iter_,
-        epochs run; seconds_ that they took; interrupted_, whether Ctrl-C stopped them; validation_, the kept epoch's
-        figures on the rows held out; held_out_, row numbers; repeated_, how many texts repeat an earlier one.
+        classes_; model_, the Sequential, the first of several; vectorizer_, the TextVectorizer; history_,
+        {"loss": [...], ...}; n_iter_, epochs run; seconds_ that they took; interrupted_, whether Ctrl-C stopped
+        them; validation_, the kept epoch's figures on the rows held out; held_out_, row numbers; repeated_, how
+        many texts repeat an earlier one.
     """
 
     def __init__(
@@ -76,11 +80,13 @@ class TextClassifier(RecurrentClassifier):
         batch_size: int = 64,
         optimizer: str = "adam",
         learning_rate: float = 0.004,
+        final_learning_rate: float = 0.05,
         weight_averaging: float = 0.3,
         class_weight: Any = None,
         early_stopping: bool = True,
         validation_fraction: float = 0.1,
         patience: int = 2,
+        networks: int = 1,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
@@ -138,12 +144,12 @@ class TextClassifier(RecurrentClassifier):
             rows.append([words[k] if words[k] in vocabulary else f"{words[k]}[?]" for k in kept])
         return Words.of(vocabulary).with_rows(rows)
 
-    def _first_layers(self) -> list[Layer]:
+    def _first_layers(self, network: int) -> list[Layer]:
         assert self.vectorizer_.vocabulary is not None
         size = len(self.vectorizer_.vocabulary)
         shared: dict[str, Any] = {"mask_zero": True, "dropout": self.embedding_dropout, "name": "embedding"}
         words: list[Layer] = [WordDropout(self.word_dropout, OOV_ID, name="word_dropout")] if self.word_dropout else []
-        if self.bigrams:
+        if self.bigrams and network % 2 == 0:
             shared |= {"buckets": self.bigrams, "bigram_dropout": self.embedding_dropout, "unknown": OOV_ID}
             return [*words, BigramEmbedding(size, self.embedding_dim, **shared)]
         return [*words, Embedding(size, self.embedding_dim, **shared)]
