@@ -28,6 +28,7 @@ LEVELS = [
     {"models", "backend"},
     {"text", "baselines", "tables"},
     {"classifiers"},
+    {"chapter"},
     {"cli", "__main__"},
 ]
 ALONE = {"datasets", "preprocessing", "utils", "reference", "from_scratch"}  # nothing but errors, and each other
