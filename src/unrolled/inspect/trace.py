@@ -17,7 +17,7 @@ from unrolled.inspect.stash import lanes
 from unrolled.inspect.steps import RecurrentTrace, read_pass, whole_number
 from unrolled.inspect.tables import Table, show_number
 from unrolled.inspect.words import PAD, Words
-from unrolled.layers import Dense, Embedding
+from unrolled.layers import Dense, Embedding, Masking, WordDropout
 from unrolled.layers.recurrent import Recurrent
 from unrolled.layers.watch import watching
 from unrolled.parameters import Array, Mode, Parameter
@@ -236,6 +236,74 @@ class Trace:
 
         return to_script(self, path)
 
+    def running(self) -> Any:
+        """The model's output after each token, as if the input ended there: Running, with probabilities (T, K)."""
+        from unrolled.inspect.attribution import running
+
+        return running(self)
+
+    def attribution(self, method: str = "integrated", target: Any = None) -> Any:
+        """What each token does to the logit: "running", "leave_one_out", "gradient", "integrated" or "ledger".
+
+        Args:    target: an output's number or class name; the predicted one by default.
+        Returns: an Attribution, with scores (T,) and its completeness residual; see inspect/attribution.py.
+        Raises:  UnknownNameError for another method or output.
+        """
+        from unrolled.inspect.attribution import attribution
+
+        return attribution(self, method, target)
+
+    def explain(self, target: Any = None) -> Any:
+        """All attributions that this model allows, side by side: a table of the tokens."""
+        from unrolled.inspect.attribution import explain
+
+        return explain(self, target)
+
+    def ledger(self, layer: str | None = None, target: Any = None) -> Any:
+        """What each token wrote into the memory and how much of it is left at the end, exactly: a Ledger.
+
+        Args:    layer: name or path, the last recurrent layer by default; target: as in attribution.
+        Raises:  ValueError for a SimpleRNN, which has none, and says why.
+        """
+        from unrolled.inspect.ledger import ledger
+
+        return ledger(self, layer, target)
+
+    # ---- what if
+
+    def swap(self, step: int, token: Any) -> Any:
+        """The same input with another token at a step (a word, an id, or a vector (D,)): a Counterfactual."""
+        from unrolled.inspect.counterfactual import swap
+
+        return swap(self, step, token)
+
+    def delete(self, step: int) -> Any:
+        """The same input without the token of a step: a Counterfactual."""
+        from unrolled.inspect.counterfactual import delete
+
+        return delete(self, step)
+
+    def insert(self, step: int, token: Any) -> Any:
+        """The same input with a token put before a step (len(trace): at the end): a Counterfactual."""
+        from unrolled.inspect.counterfactual import insert
+
+        return insert(self, step, token)
+
+    def clamp(self, gate: str, value: float, units: Any = None, layer: str | None = None) -> Any:
+        """The same input with a gate held at a value at every step: a Counterfactual.
+
+        Args: units: their numbers, all by default; layer: name or path, the last recurrent layer by default.
+        """
+        from unrolled.inspect.counterfactual import clamp
+
+        return clamp(self, gate, value, units, layer)
+
+    def ablate(self, units: Any, layer: str | None = None) -> Any:
+        """The same input with the hidden state of some units held at 0: a Counterfactual."""
+        from unrolled.inspect.counterfactual import ablate
+
+        return ablate(self, units, layer)
+
     def again(self, x: Array | None = None, model: Any = None, tokens: list[str] | None = None) -> Trace:
         """A trace of another input, or by another model, with the same words and classes."""
         words = self.words if tokens is None and x is None else self.words.with_tokens(tokens)
@@ -388,7 +456,17 @@ class _states_kept:  # noqa: N801  reads as a statement
             layer.states = states
 
 
+def reading_layer(model: Any) -> tuple[int, Any]:
+    """Number and layer of the Embedding or Masking that reads the input, behind WordDropout at most; or (-1, None)."""
+    for number, layer in enumerate(model.layers):
+        if isinstance(layer, Embedding | Masking):
+            return number, layer
+        if not isinstance(layer, WordDropout):
+            break
+    return -1, None
+
+
 def embedding_of(model: Any) -> Embedding | None:
     """The Embedding that reads the ids, if the model starts with one."""
-    first = model.layers[0] if model.layers else None
-    return first if isinstance(first, Embedding) else None
+    layer = reading_layer(model)[1]
+    return layer if isinstance(layer, Embedding) else None

@@ -291,11 +291,11 @@ def _steps_back(layer: RecurrentTrace, back: LayerGradient, whole: Backward, tra
     kernels = {"dL/dh": back.d_h, "dL/dc carried": back.d_c_carried}
     for (name, found), from_later in zip(list(kernels.items())[: len(d_before)], d_before, strict=True):
         assert found is not None
-        expected = found[t].astype(np.float64)
-        expected[:-1] = from_later[1:] + (back.d_out[t[:-1]] if name == "dL/dh" else 0)
+        handed = found[t].astype(np.float64)
+        handed[:-1] = from_later[1:] + (back.d_out[t[:-1]] if name == "dL/dh" else 0)
         if name == "dL/dh":
-            expected[-1] = back.d_out[t[-1]]
-        yield compare(f"{path} {name}, step by step", found[t], expected, tolerance, ("running step", "unit"))
+            handed[-1] = back.d_out[t[-1]]
+        yield compare(f"{path} {name}, step by step", found[t], handed, tolerance, ("running step", "unit"))
     yield compare(f"{path} dL/dx, step by step", back.d_x[t], d_x, tolerance, ("running step", "feature"))
     own = next(inner for inner in trace.model._everywhere() if inner.path == layer.path)
     alone = _alone_back(layer, back)

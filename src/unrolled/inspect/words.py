@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.errors import UnknownNameError
 from unrolled.inspect.tables import show_number
 from unrolled.parameters import Array
 
@@ -75,14 +76,14 @@ class Words:
     def id_of(self, word: Any, label: str) -> int:
         """The id of a word; a number stays.
 
-        Raises: KeyError for a word that has none; TypeError if words have no ids here.
+        Raises: UnknownNameError for a word that has none; TypeError if words have no ids here.
         """
         if isinstance(word, int | np.integer) and not isinstance(word, bool):
             return int(word)
         if self._index is None:
             raise TypeError(f"{label}: expected an id, got {word!r}. Trace with words=... to use words.")
         if word not in self._index:
-            raise KeyError(f"{label}: the vocabulary has no word {word!r}. Give its id to use another one.")
+            raise UnknownNameError(f"{label}: the vocabulary has no word {word!r}. Give its id to use another one.")
         return int(self._index[word])
 
     def with_rows(self, tokens: list[list[str]]) -> Words:
