@@ -329,7 +329,7 @@ def test_reprs_say_what_things_are():
     model = text_model(optimizer="sgd")
     assert repr(model.optimizer) == (
         "SGD(name='sgd', learning_rate=0.01, weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None, "
-        "momentum=0.0, nesterov=False)"
+        "use_ema=False, ema_momentum=0.99, ema_overwrite_frequency=None, momentum=0.0, nesterov=False)"
     )
     assert repr(model.loss) == (
         "BinaryCrossentropy(name='binary_crossentropy', reduction='sum_over_batch_size', from_logits=False, "
