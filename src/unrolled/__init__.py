@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from unrolled import backend as backend
     from unrolled import baselines as baselines
     from unrolled import callbacks as callbacks
+    from unrolled import chapter as chapter
     from unrolled import classifiers as classifiers
     from unrolled import datasets as datasets
     from unrolled import evaluation as evaluation
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 
 # Modules and names are imported when first asked for, so that `import unrolled` costs next to nothing.
 _MODULES = (
-    "activations", "backend", "baselines", "callbacks", "classifiers", "datasets", "evaluation", "from_scratch",
-    "initializers", "layers", "losses", "metrics", "models", "optimizers", "plotting", "preprocessing", "random",
-    "reference", "splits", "text", "utils",
+    "activations", "backend", "baselines", "callbacks", "chapter", "classifiers", "datasets", "evaluation",
+    "from_scratch", "initializers", "layers", "losses", "metrics", "models", "optimizers", "plotting",
+    "preprocessing", "random", "reference", "splits", "text", "utils",
 )  # fmt: skip
 _NAMES = {
     "Input": "layers",
