@@ -6,7 +6,7 @@ Run: python examples/glass_box.py [--out glass_box_out] [--epochs 5]   (a few mi
 from __future__ import annotations
 
 import argparse
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,10 @@ HOMES = {
     "india": "hindi", "france": "french", "japan": "japanese", "brazil": "portuguese", "kenya": "swahili",
     "poland": "polish", "greece": "greek", "iran": "persian",
 }  # fmt: skip
-FILLER = "and my house is small but the garden near it has old trees where birds sing so we often sit there".split()
+FILLER = [
+    "and", "my", "house", "is", "small", "but", "the", "garden", "near", "it", "has", "old", "trees", "where", "birds",
+    "sing", "so", "we", "often", "sit", "there",
+]  # fmt: skip
 
 
 def toy() -> Any:
@@ -51,7 +54,8 @@ def order(seed: int = 1) -> dict[str, Any]:
     model.optimizer.learning_rate = 0.05
     model.fit(x, [1, 0], epochs=100, verbose=0)
     bags = [np.bincount(row, minlength=5).tolist() for row in x]
-    return {"bags": bags, "model": model, "traces": list(model.trace(x, words=WORDS, classes=["backwards", "forwards"]))}
+    traces = list(model.trace(x, words=WORDS, classes=["backwards", "forwards"]))
+    return {"bags": bags, "model": model, "traces": traces}
 
 
 def sentence(country: str, filler: int, rng: np.random.Generator) -> list[str]:
@@ -153,7 +157,8 @@ def main(out: Path = Path("glass_box_out"), epochs: int = 5, limit: int | None =
     speak = {cell.__name__: languages(cell) for cell in (SimpleRNN, LSTM)}
     show("\naccuracy by words between", {name: found["accuracy"] for name, found in speak.items()})
     found = speak["LSTM"]
-    text = "i live in india and my garden has old trees where birds sing i speak".split()
+    text = sentence("india", 0, np.random.default_rng(0))
+    text[4:4] = ["and", "my", "garden", "has", "old", "trees", "where", "birds", "sing"]
     ids = [found["words"][word] for word in text]
     live = found["model"].trace(ids, words=found["words"], classes=found["classes"])
     hindi = found["classes"].index("hindi")
@@ -167,12 +172,11 @@ def main(out: Path = Path("glass_box_out"), epochs: int = 5, limit: int | None =
     for word in [*gate["most forgetting"], *gate["most keeping"]]:
         show(f"{word:14} mean forget {gate['common'][word][0]:.3f} over {gate['common'][word][1]}")
     show("by unit, sorted", np.round(np.sort(gate["by unit"]), 3))
-    show("survived after 1, 5, 10, 20, 50, 100 words", [
-        round(float(gate["survived"][k]), 4) for k in (1, 5, 10, 20, 50, 100) if k < len(gate["survived"])])  # fmt: skip
+    survived = {k: round(float(gate["survived"][k]), 4) for k in (1, 5, 10, 20, 50, 100) if k < len(gate["survived"])}
+    show("mean share of c that survives so many words", survived)
     review = one_review(trained)
     show(" ".join(review.tokens), review.explain(), review.ledger(), review.verify().table().notes[0], sep="\n\n")
-    counts = Counter(review.tokens)
-    return {"toy": trace, "order": both, "speak": speak, "live": live, "gate": gate, "review": review, "counts": counts}
+    return {"toy": trace, "order": both, "speak": speak, "live": live, "gate": gate, "review": review}
 
 
 if __name__ == "__main__":

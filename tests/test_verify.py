@@ -9,11 +9,14 @@ import pytest
 
 from cases import CELLS, make_layer
 from traced_models import random_model
+from unrolled.batch import Sequence
 from unrolled.errors import PaddingWarning, UnknownNameError
 from unrolled.inspect.optimizer_step import formula
 from unrolled.inspect.verify import TOLERANCE
 from unrolled.layers import GRU, LSTM, Dense, Embedding
+from unrolled.layers.watch import watching
 from unrolled.models import Sequential
+from unrolled.parameters import Gradients, Mode
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -25,6 +28,40 @@ def test_every_step_of_a_random_trained_model_is_proved(seed: int) -> None:
     for part in ("step by step", "backward, kernel", "step: ", "output is predict's", "alone"):
         assert part in whats
     assert all(c.tolerance in (None, 0.0, *TOLERANCE.values()) for c in report.checks if " step: " not in c.what)
+
+
+def test_gradients_of_the_head_and_of_the_embedding_are_proved() -> None:
+    _, trace = traced()
+    whats = [check.what for check in trace.verify().checks]
+    assert {"head: backward, kernel", "head: backward, bias"} <= set(whats)
+    assert any(what.endswith("backward, embeddings") for what in whats)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_shared_prefix_receives_from_all_rows(cell: str, rng: np.random.Generator) -> None:
+    """every_state of the native backward: a state that several rows share has the sum of their gradients."""
+    layer = make_layer(cell, 5, dtype="float64", return_sequences=True)
+    x = rng.normal(size=(4, 6, 3))
+    for row, lead in enumerate((3, 0, 2, 5)):
+        x[row, :lead] = 0
+    layer.ensure_built((None, 6, 3))
+    d_y = rng.normal(size=(4, 6, 5))
+
+    def states(rows: slice) -> tuple[object, np.ndarray]:
+        y, backprop = layer.forward(Sequence.from_array(x[rows]), Mode(keep=True))
+        seen: list[dict[str, object]] = []
+        with watching(lambda event, _, values: seen.append(values) if event == "back" else None):
+            backprop(y.collect(d_y[rows]), Gradients())
+        return seen[0]["ran"].plan, seen[0]["d_h"]
+
+    plan, together = states(slice(None))
+    assert plan.prefix == 5
+    expected = np.zeros_like(together)
+    for row in range(4):
+        _, alone = states(slice(row, row + 1))
+        np.add.at(expected, plan.out_index()[row], alone[1:])
+    np.testing.assert_allclose(together[1:, :5], expected[1:, :5], rtol=0, atol=1e-12)
+    assert not together[0].any()
 
 
 def traced(cell: str = "lstm") -> tuple[Sequential, object]:

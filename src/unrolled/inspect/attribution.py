@@ -91,12 +91,8 @@ class Running:
 
     def table(self) -> Table:
         """A row a token: every output after it."""
-        classes = self.trace.classes
-        names = classes if classes and len(classes) == self.outputs.shape[1] else [
-            f"output {k}" for k in range(self.outputs.shape[1])
-        ]  # fmt: skip
         rows = [[str(t), token, *map(show_number, self.outputs[t])] for t, token in enumerate(self.trace.tokens)]
-        return Table("the output after each token", ["step", "token", *names], rows)
+        return Table("the output after each token", ["step", "token", *self.trace.output_names], rows)
 
     def __str__(self) -> str:
         return str(self.table())
@@ -310,12 +306,10 @@ def attribution(trace: Trace, method: str, target: Any = None) -> Attribution:
         run = {"leave_one_out": _leave_one_out, "gradient": _by_gradient, "integrated": _integrated}[method]
         scores, value, baseline = run(trace, k)
     what = "logit" if trace.logits is not None else "output"
-    named = trace.classes and len(trace.classes) == trace.output.shape[-1]
-    one = f"the {what} of {trace.classes[k]!r}" if named and trace.classes else f"the {what} {k}"
-    single = trace.output.shape[-1] == 1
-    return Attribution(
-        method, f"the {what}" if single else one, trace.tokens, scores, float(value), float(baseline), trace.padding
-    )
+    single = trace.output.shape[-1] == 1 and trace.classes is None
+    name = trace.output_names[k] if trace.classes is None else repr(trace.output_names[k])
+    label = f"the {what}" if single else f"the {what} of {name}"
+    return Attribution(method, label, trace.tokens, scores, float(value), float(baseline), trace.padding)
 
 
 def _possible(trace: Trace, target: Any) -> Iterator[tuple[str, Attribution | str]]:

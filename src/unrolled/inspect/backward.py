@@ -74,6 +74,7 @@ class Backward:
     def __init__(self, trace: Trace, target: str, value: float) -> None:
         self.trace, self.target, self.value = trace, target, value
         self.layers: dict[str, LayerGradient] = {}
+        self.dense: dict[str, tuple[Array, Array]] = {}  # path: what a Dense read (n, D), and dL/d(x W + b) (n, K)
         self.gradients = Gradients()
 
     @property
@@ -141,12 +142,14 @@ def backward(trace: Trace, target: Any = None, y: Any = None) -> Backward:
             out = model._forward(trace.x[None], KEEP, logits)
             d_y = np.zeros_like(out.y)
             d_y.reshape(-1, d_y.shape[-1])[-1, k] = 1
-            name = repr(trace.classes[k]) if trace.classes and len(trace.classes) > k and d_y.shape[-1] > 1 else k
-            what = f"the {'logit' if logits else 'output'} {'of ' if isinstance(name, str) else ''}{name}"
+            name = trace.output_names[k] if trace.classes is None else repr(trace.output_names[k])
+            what = f"the {'logit' if logits else 'output'} of {name}"
             what += " at the last step" if out.y.ndim == 3 else ""
             result = Backward(trace, what, float(out.y.reshape(-1, out.y.shape[-1])[-1, k]))
         out.backprop(d_y if out.sequence is None else out.sequence.collect(d_y), result.gradients)
     for layer, values, event in seen:
+        if event == "dense back":
+            result.dense[layer.path] = (values["x"], values["d_z"])
         if event != "back":
             continue
         result.layers[layer.path] = _read(trace, layer, **values)

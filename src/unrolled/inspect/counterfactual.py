@@ -46,9 +46,7 @@ class Counterfactual:
         """A row an output."""
         rows = []
         one, two = (t.output.reshape(-1, t.output.shape[-1])[-1] for t in (self.before, self.after))
-        classes = self.before.classes
-        for k, difference in enumerate(self.change):
-            name = classes[k] if classes and len(classes) == len(one) else f"output {k}"
+        for k, (name, difference) in enumerate(zip(self.before.output_names, self.change, strict=True)):
             rows.append([name, show_number(one[k]), show_number(two[k]), f"{difference:+.4f}"])
         return Table(self.what, ["", "before", "after", "change"], rows)
 

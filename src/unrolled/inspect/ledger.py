@@ -177,8 +177,8 @@ def _to_logit(trace: Trace, book: Ledger, target: Any) -> Ledger:
         rest[name] = float(part[k])
     total = float(dense.z[k])
     residual = float(logit.sum()) + sum(rest.values()) - total
-    names = trace.classes if trace.classes and len(trace.classes) == dense.z.shape[-1] else None
-    label = f"the logit of {names[k]!r}" if names else f"the logit {k}" if len(dense.z) > 1 else "the logit"
+    name = trace.output_names[k] if trace.classes is None else repr(trace.output_names[k])
+    label = "the logit" if trace.classes is None and len(dense.z) == 1 else f"the logit of {name}"
     return replace(book, target=label, logit=logit, rest=rest, total=total, logit_residual=residual)
 
 

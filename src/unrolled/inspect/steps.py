@@ -257,27 +257,22 @@ class Step:
         raise AttributeError(name)
 
     def table(self) -> Table:
-        """A row a unit: every gate as x W + h U + b = z -> value, then the states before and after."""
+        """A row for every unit and gate, x W + h U + b = z and the value with its residual; then the states."""
         layer, t = self.layer, self.number
         title = f"{layer.path}, step {t}" + (f": {self.token!r}" if self.token else "")
         if not self.ran:
             return Table(f"{title} is masked: it did not run, and the state stays.", ["unit"], [])
-        parts = layer.parts
-        header = ["unit"]
-        for gate in self.gates:
-            header += [f"{gate}: x W", "h U", "b", "value"]
-        for state in self.after:
-            header += [f"{state} before", f"{state} after"]
-        rows = []
+        parts, rows = layer.parts, []
         for u in range(layer.units):
-            row = [str(u)]
             for gate, value in self.gates.items():
-                numbers = (parts.x[gate][t, u], parts.h[gate][t, u], parts.b[gate][u], value[u])
-                row += [*map(show_number, numbers)]
-            for state in self.after:
-                row += [show_number(self.before[state][u]), show_number(self.after[state][u])]
-            rows.append(row)
-        return Table(title, header, rows, parts.notes)
+                terms = [parts.x[gate][t, u], parts.h[gate][t, u], parts.b[gate][u], parts.z[gate][t, u], value[u]]
+                rows.append([str(u), gate, *map(show_number, terms), f"{parts.residual[gate][t, u]:+.0e}"])
+            for state, new in self.after.items():
+                if layer.cell != "simple_rnn":  # whose one gate is its state
+                    before = f"from {show_number(self.before[state][u])}"
+                    word = {"h": "hidden", "c": "cell"}[state]
+                    rows.append([str(u), word, before, "", "", "", show_number(new[u]), ""])
+        return Table(title, ["unit", "", "x W", "h U", "b", "z", "value", "residual"], rows, parts.notes)
 
     def __str__(self) -> str:
         return str(self.table())

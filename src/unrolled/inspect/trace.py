@@ -139,6 +139,16 @@ class Trace:
     # ---- what came out
 
     @property
+    def output_names(self) -> list[str]:
+        """A name for each output: its class, or "output 0"; one output of two classes is that of the second."""
+        count = self.output.shape[-1]
+        if self.classes is not None and len(self.classes) == count:
+            return self.classes
+        if self.classes is not None and (len(self.classes), count) == (2, 1):
+            return self.classes[1:]
+        return [f"output {k}" for k in range(count)]
+
+    @property
     def prediction(self) -> Any:
         """The most probable class: its name if classes have names, else its number."""
         last = self.output if self.output.ndim == 1 else self.output[-1]
@@ -155,8 +165,7 @@ class Trace:
             if path != self.last.path:
                 notes.append(f'also traced: trace["{path}"]')
         rows = self.output if self.output.ndim == 2 else self.output[None]
-        names = self.classes if self.classes and len(self.classes) == rows.shape[1] else range(rows.shape[1])
-        shown = ", ".join(f"{n}: {show_number(v)}" for n, v in zip(names, rows[-1], strict=True))
+        shown = ", ".join(f"{n}: {show_number(v)}" for n, v in zip(self.output_names, rows[-1], strict=True))
         notes.append(f"output{' of the last step' if self.output.ndim == 2 else ''}  {shown}")
         if self.logits is not None:
             notes.append(f"logits  {', '.join(map(show_number, self.logits.reshape(-1, self.logits.shape[-1])[-1]))}")

@@ -131,6 +131,7 @@ def verify(trace: Trace, y: Any = None) -> Report:
         back = _way_back(trace, y)
         for path, gradient in back.layers.items():
             checks += _steps_back(trace.recurrent[path], gradient, back, trace)
+        checks += _dense_back(trace, back)
         checks += optimizer_checks(trace.model, back.gradients)
     return Report(f"verification of {trace.label}", tuple(checks))
 
@@ -306,6 +307,32 @@ def _steps_back(layer: RecurrentTrace, back: LayerGradient, whole: Backward, tra
         yield compare(f"{path} {parameter.name}", summed, expected, tolerance, ("row", "column"))
         drift = alone[f"d_{parameter.name}"]
         yield compare(f"{path} {parameter.name}, from end to start alone", summed, drift, None, ("row", "column"))
+
+
+def _dense_back(trace: Trace, back: Backward) -> Iterator[Check]:
+    """Gradients of Dense layers and of the Embedding's rows."""
+    for path, (x, d_z) in back.dense.items():
+        layer = next(one for one in trace.model._everywhere() if one.path == path)
+        wide, d = x.reshape(-1, x.shape[-1]).astype(np.float64), d_z.astype(np.float64)
+        for parameter, expected in ((layer.kernel, wide.T @ d), (layer.bias, d.sum(axis=0))):
+            if parameter is not None and parameter.trainable:
+                found = entry_of(back.gradients, parameter)
+                tolerance = tolerance_of(parameter.value)
+                yield compare(f"{path}: backward, {parameter.name}", found, expected, tolerance, ("row", "column"))
+    embedding = embedding_of(trace.model)
+    if type(embedding) is not Embedding or not embedding.embeddings.trainable:
+        return
+    place = trace.model.layers.index(embedding) + 1
+    behind = [one for one in trace.model.layers[place:] if not type(one).__name__.endswith(("Dropout", "Dropout1D"))]
+    readers = behind[0].sublayers if behind and isinstance(behind[0], Bidirectional) else behind[:1]
+    if not readers or any(one.path not in back.layers for one in readers):
+        return
+    expected = np.zeros(embedding.embeddings.shape)
+    for reader in readers:
+        np.add.at(expected, trace.x, np.nan_to_num(back.layers[reader.path].d_x.astype(np.float64)))
+    found = entry_of(back.gradients, embedding.embeddings)
+    tolerance = tolerance_of(embedding.embeddings.value)
+    yield compare(f"{embedding.name}: backward, embeddings", found, expected, tolerance, ("id", "feature"))
 
 
 def _alone_back(layer: RecurrentTrace, back: LayerGradient) -> dict[str, Array]:

@@ -106,6 +106,7 @@ class Dense(Layer):
 
         def backprop(d_z: Array, gradients: Gradients) -> Array | None:
             flat = d_z.reshape(-1, self.units)
+            report("dense back", self, x=values, d_z=flat)
             if kernel.trainable:
                 gradients.add(kernel, values.reshape(-1, kernel.shape[0]).T @ flat)
                 if bias is not None:

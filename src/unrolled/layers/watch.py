@@ -18,7 +18,8 @@ def watching(see: See) -> Iterator[None]:
 
     Events: "layer", a layer of a Sequential with x and y; "pass", a recurrent layer with x (a Sequence) and ran (a
     Pass, which a later backprop overwrites); "logits", Dense with its z; "back", a recurrent layer's way back with x,
-    ran (its stash is now the gradient of the pre-activations), d_h and d_c (state rows, Hp), d_out (rows, H) or d_last.
+    ran (its stash is now the gradient of the pre-activations), d_h and d_c (state rows, Hp), d_out (rows or B, H);
+    "dense back", Dense's way back with x (n, D) and d_z (n, K).
     """
     outer = getattr(_watched, "see", None)
     _watched.see = see
