@@ -33,7 +33,11 @@ struct PlanView {
   const int32_t *last_row;   // (B,) row of the outputs that the last step shows, by original row
   const int32_t *bucket;     // (n+1,) and
   const int32_t *by_value;   // (P+N,): positions sorted by value; those of value v are by_value[bucket[v]..bucket[v+1])
+  int frequent_values;       // K: values that stand at many positions, and
+  const int32_t *frequent;   // (n,) which of them a value is, or -1
 };
+
+constexpr int most_frequent_columns = 256;  // G*Hp up to which blocks of rows keep sums over frequent values
 
 template <class T> struct ProjectArgs {
   CellKind cell;
@@ -78,6 +82,9 @@ template <class T> struct BackwardArgs {
   T *d_recurrent_bias;    // out: (G*H,) or null
   T *d_h0, *d_c0;         // out: (S, H) or null
   T *d_h, *d_c;           // out: (1+P+N, Hp), what reached each state from above and from later steps, or null
+  T *frequent;            // out: (K, G*Hp), sums of x's gradients over the positions of each frequent value, or null
+  void (*meanwhile)(void *);  // what another thread may do beside the shared prefix, or null
+  void *context;
 };
 
 template <class T> struct ProjectBackwardArgs {
@@ -89,6 +96,7 @@ template <class T> struct ProjectBackwardArgs {
   const int32_t *rows;
   const T *kernel;
   const T *stash;    // gradients of the pre-activations
+  const T *frequent; // (K, G*Hp), as backward gave it, or null
   T *d_kernel;       // out: (D, G*H) or null
   T *d_bias;         // out: (G*H,) or null
   T *d_values;       // out: (n, d_ld) or null, d_ld a multiple of W, >= D

@@ -23,10 +23,10 @@ template <class T> inline Vec<T> flush(Vec<T> x) {
 }
 
 // A rule: step changes one vector of the state and returns that of p. `idle`: with g = 0 p stays as it is, and step_idle
-// does the rest; the same bits, less memory.
+// does the rest; `rests`: with g = 0 and a state of zeros nothing changes. The same bits, less memory.
 template <class T, bool with_momentum, bool nesterov> struct Sgd {
   static constexpr int slots = with_momentum;
-  static constexpr bool idle = !with_momentum;
+  static constexpr bool idle = !with_momentum, rests = false;
   T rate, momentum;
   explicit Sgd(const UpdateArgs<T> &args) : rate(args.rate), momentum(args.constant[0]) {}
   Vec<T> step(Vec<T> p, Vec<T> g, Vec<T> *state) const {
@@ -41,7 +41,7 @@ template <class T, bool with_momentum, bool nesterov> struct Sgd {
 
 template <class T, bool with_momentum, bool centered> struct RmsProp {
   static constexpr int slots = 1 + with_momentum + centered;
-  static constexpr bool idle = !with_momentum && !centered;
+  static constexpr bool idle = !with_momentum && !centered, rests = true;
   T rate, rho, rest, epsilon, momentum;
   explicit RmsProp(const UpdateArgs<T> &args)
       : rate(args.rate), rho(args.constant[0]), rest(args.constant[1]), epsilon(args.constant[2]),
@@ -66,7 +66,7 @@ template <class T, bool with_momentum, bool centered> struct RmsProp {
 
 template <class T, bool amsgrad> struct Adam {
   static constexpr int slots = 2 + amsgrad;
-  static constexpr bool idle = false;
+  static constexpr bool idle = false, rests = true;
   T alpha, rest_1, rest_2, epsilon;
   explicit Adam(const UpdateArgs<T> &args)
       : alpha(args.rate), rest_1(args.constant[0]), rest_2(args.constant[1]), epsilon(args.constant[2]) {}
@@ -84,12 +84,27 @@ template <class T, bool amsgrad> struct Adam {
 // Not an optimizer, but the same pass over two arrays: p <- momentum p + (1 - momentum) g.
 template <class T> struct Average {
   static constexpr int slots = 0;
-  static constexpr bool idle = false;
+  static constexpr bool idle = false, rests = false;
   T momentum, rest;
   explicit Average(const UpdateArgs<T> &args) : momentum(args.constant[0]), rest(args.constant[1]) {}
   Vec<T> step(Vec<T> p, Vec<T> g, Vec<T> *) const { return p * momentum + g * rest; }
   void step_idle(Vec<T> *) const {}
 };
+
+// How many vectors from entry i on are zero in all states: whole chunks of them.
+template <class T, class R> size_t resting(const UpdateArgs<T> &args, size_t i, size_t end) {
+  constexpr int W = width<T>, chunk = 4;
+  const size_t begin = i;
+  for (; i + chunk * W <= end; i += chunk * W) {
+    typename Lanes<T>::integers bits{};
+    for (int k = 0; k < R::slots; k++)
+      for (int j = 0; j < chunk; j++) bits |= (typename Lanes<T>::integers)load(args.state[k] + i + j * W);
+    auto any = bits[0];
+    for (int j = 1; j < W; j++) any |= bits[j];
+    if (any != 0) break;
+  }
+  return i - begin;
+}
 
 // Entries [begin, end) of p and its state; g has their gradients, or is null: zeros.
 template <class T, class R> void run(const UpdateArgs<T> &args, size_t begin, size_t end, const T *g) {
@@ -114,8 +129,14 @@ template <class T, class R> void run(const UpdateArgs<T> &args, size_t begin, si
     }
     return;
   }
+  const bool may_rest = R::rests && !g && decay == 0;
   size_t i = begin;
-  for (; i + W <= end; i += W) {
+  for (size_t look = begin; i + W <= end; i += W) {
+    if (may_rest && i == look) {  // words that were never seen
+      i += resting<T, R>(args, i, end);
+      if (i + W > end) break;
+      look = i + 4 * W;
+    }
     Vec<T> state[R::slots + 1];
     for (int k = 0; k < R::slots; k++) state[k] = load(args.state[k] + i);
     Vec<T> value = load(p + i);
@@ -138,51 +159,87 @@ template <class T, class R> void run(const UpdateArgs<T> &args, size_t begin, si
 
 constexpr size_t block = 16384;  // entries that one task updates
 
-template <class T, class R> void apply(const UpdateArgs<T> &args) {
-  const size_t D = args.columns, total = args.rows * D;
-  const size_t rows = args.slot ? (D < block ? block / D : 1) : 0;  // of one task
-  const size_t count = args.slot ? (args.rows + rows - 1) / rows : (total + block - 1) / block;
-  auto task = [&](int number) {
-    if (!args.slot) {
-      const size_t begin = size_t(number) * block, end = begin + block < total ? begin + block : total;
-      return run<T, R>(args, begin, end, args.g + begin);
-    }
-    const size_t last = size_t(number + 1) * rows < args.rows ? size_t(number + 1) * rows : args.rows;
-    for (size_t r = size_t(number) * rows; r < last;) {
-      size_t stop = r + 1;
-      if (args.slot[r] < 0) {
-        while (stop < last && args.slot[stop] < 0) stop++;
-        run<T, R>(args, r * D, stop * D, nullptr);
-      } else {
-        run<T, R>(args, r * D, stop * D, args.g + size_t(args.slot[r]) * args.ld);
-      }
-      r = stop;
-    }
-  };
-  if (count == 1) return task(0);
-  unrolled::parallel_for(int(count), task);
+// Rows of a table that one task takes, and how many tasks a parameter is.
+template <class T> size_t rows_of_task(const UpdateArgs<T> &args) {
+  return args.columns < block ? block / args.columns : 1;
+}
+template <class T> int tasks_of(const UpdateArgs<T> &args) {
+  if (!args.slot) return int((args.rows * args.columns + block - 1) / block);
+  return int((args.rows + rows_of_task(args) - 1) / rows_of_task(args));
 }
 
-template <class T> void update(const UpdateArgs<T> &args) {
-  switch (args.rule) {
-    case Rule::sgd: return apply<T, Sgd<T, false, false>>(args);
-    case Rule::sgd_momentum: return apply<T, Sgd<T, true, false>>(args);
-    case Rule::sgd_nesterov: return apply<T, Sgd<T, true, true>>(args);
-    case Rule::rmsprop: return apply<T, RmsProp<T, false, false>>(args);
-    case Rule::rmsprop_momentum: return apply<T, RmsProp<T, true, false>>(args);
-    case Rule::rmsprop_centered: return apply<T, RmsProp<T, false, true>>(args);
-    case Rule::rmsprop_centered_momentum: return apply<T, RmsProp<T, true, true>>(args);
-    case Rule::adam: return apply<T, Adam<T, false>>(args);
-    case Rule::adam_amsgrad: return apply<T, Adam<T, true>>(args);
-    case Rule::average: return apply<T, Average<T>>(args);
+template <class T, class R> void apply(const UpdateArgs<T> &args, int number) {
+  const size_t D = args.columns, total = args.rows * D, rows = rows_of_task(args);
+  if (!args.slot) {
+    const size_t begin = size_t(number) * block, end = begin + block < total ? begin + block : total;
+    return run<T, R>(args, begin, end, args.g + begin);
   }
+  const size_t last = size_t(number + 1) * rows < args.rows ? size_t(number + 1) * rows : args.rows;
+  for (size_t r = size_t(number) * rows; r < last;) {
+    size_t stop = r + 1;
+    if (args.slot[r] < 0) {
+      while (stop < last && args.slot[stop] < 0) stop++;
+      run<T, R>(args, r * D, stop * D, nullptr);
+    } else {
+      run<T, R>(args, r * D, stop * D, args.g + size_t(args.slot[r]) * args.ld);
+    }
+    r = stop;
+  }
+}
+
+template <class T> void apply(const UpdateArgs<T> &args, int task) {
+  switch (args.rule) {
+    case Rule::sgd: return apply<T, Sgd<T, false, false>>(args, task);
+    case Rule::sgd_momentum: return apply<T, Sgd<T, true, false>>(args, task);
+    case Rule::sgd_nesterov: return apply<T, Sgd<T, true, true>>(args, task);
+    case Rule::rmsprop: return apply<T, RmsProp<T, false, false>>(args, task);
+    case Rule::rmsprop_momentum: return apply<T, RmsProp<T, true, false>>(args, task);
+    case Rule::rmsprop_centered: return apply<T, RmsProp<T, false, true>>(args, task);
+    case Rule::rmsprop_centered_momentum: return apply<T, RmsProp<T, true, true>>(args, task);
+    case Rule::adam: return apply<T, Adam<T, false>>(args, task);
+    case Rule::adam_amsgrad: return apply<T, Adam<T, true>>(args, task);
+    case Rule::average: return apply<T, Average<T>>(args, task);
+  }
+}
+
+template <class T> void update(const UpdateArgs<T> *parameters, int n, int *first_task) {
+  first_task[0] = 0;
+  for (int k = 0; k < n; k++) first_task[k + 1] = first_task[k] + tasks_of(parameters[k]);
+  unrolled::parallel_for(first_task[n], [=](int task) {
+    int k = 0;
+    while (task >= first_task[k + 1]) k++;
+    apply(parameters[k], task - first_task[k]);
+  });
+}
+
+template <class T> bool finite(const T *g, size_t rows, size_t columns, size_t ld) {
+  constexpr int W = width<T>;
+  const bool packed = ld == columns;  // then as one long row
+  const size_t length = packed ? rows * columns : columns, count = packed ? (length + block - 1) / block : rows;
+  const size_t together = packed ? 1 : columns < block ? block / columns : 1;
+  int bad = 0;
+  unrolled::parallel_for(int((count + together - 1) / together), [&](int task) {
+    const size_t first = size_t(task) * together, last = first + together < count ? first + together : count;
+    for (size_t r = first; r < last; r++) {
+      const T *from = packed ? g + r * block : g + r * ld;
+      const size_t n = !packed ? length : length - r * block < block ? length - r * block : block;
+      Vec<T> zeros{};  // 0 x is NaN where x is not finite
+      T rest = 0;
+      size_t i = 0;
+      for (; i + W <= n; i += W) zeros += load(from + i) * T(0);
+      for (; i < n; i++) rest += from[i] * T(0);
+      for (int j = 0; j < W; j++) rest += zeros[j];
+      if (rest != 0) __atomic_store_n(&bad, 1, __ATOMIC_RELAXED);
+    }
+  });
+  return !bad;
 }
 
 }  // namespace
 
 extern const unrolled::Optimizers<float> optimizers_float;
 extern const unrolled::Optimizers<double> optimizers_double;
-constinit const unrolled::Optimizers<float> optimizers_float = {update<float>};
-constinit const unrolled::Optimizers<double> optimizers_double = {update<double>};
+constinit const unrolled::Optimizers<float> optimizers_float = {update<float>, finite<float>};
+constinit const unrolled::Optimizers<double> optimizers_double = {update<double>, finite<double>};
 
 }  // namespace UNROLLED_LEVEL

@@ -158,6 +158,13 @@ template <class T> struct New {
     return Out<T>(given, 2, shape, owner, strides);
   }
   Out<T> give() { return give(rows, columns); }
+  Out<T> give_flat() {
+    nb::capsule owner(data, [](void *p) noexcept { give_buffer(p); });
+    T *given = data;
+    data = nullptr;
+    const size_t shape[1] = {rows * columns};
+    return Out<T>(given, 1, shape, owner);
+  }
 };
 
 template <class T> Out<T> vector_of(std::vector<T> values, std::vector<size_t> shape) {
@@ -265,7 +272,7 @@ nb::tuple forward(int cell, int activation, int recurrent_activation, const Plan
 }
 
 template <class T>
-nb::tuple backward(int cell, int activation, int recurrent_activation, const Plan &plan, Packed<T> recurrent_kernel,
+nb::tuple backward(int cell, int activation, int recurrent_activation, Plan &plan, Packed<T> recurrent_kernel,
                    Packed<T> h, Packed<T> c, nb::ndarray<T, nb::c_contig, nb::device::cpu> stash,
                    std::optional<Matrix<T>> d_outputs, Maybe<T> d_last, Maybe<T> d_final_h, Maybe<T> d_final_c,
                    bool every_state) {
@@ -288,6 +295,9 @@ nb::tuple backward(int cell, int activation, int recurrent_activation, const Pla
   New<T> d_kernel(H, size_t(G) * H), d_bias(info.biases == 2 ? 1 : 0, size_t(G) * H);
   New<T> d_h0(plan.initial, H), d_c0(has_c ? plan.initial : 0, H);
   New<T> d_h(every_state ? 1 + positions : 0, Hp), d_c(every_state && has_c ? 1 + positions : 0, Hp);
+  plan.count_positions();
+  const bool by_value = G * Hp <= most_frequent_columns && plan.frequent_values > 0;
+  New<T> frequent(by_value ? plan.frequent_values : 0, size_t(G) * Hp);
   if (every_state) std::fill_n(d_h.data, Hp, T(0));  // the blank row: no step writes it
   if (every_state && has_c) std::fill_n(d_c.data, Hp, T(0));
   {
@@ -296,25 +306,31 @@ nb::tuple backward(int cell, int activation, int recurrent_activation, const Pla
                            d_outputs ? d_outputs->data() : nullptr, d_outputs ? size_t(d_outputs->stride(0)) : 0,
                            data_or_null(d_last), data_or_null(d_final_h), data_or_null(d_final_c), d_kernel.data,
                            info.biases == 2 ? d_bias.data : nullptr, d_h0.data, has_c ? d_c0.data : nullptr,
-                           every_state ? d_h.data : nullptr, every_state && has_c ? d_c.data : nullptr});
+                           every_state ? d_h.data : nullptr, every_state && has_c ? d_c.data : nullptr,
+                           by_value ? frequent.data : nullptr,
+                           [](void *p) { static_cast<Plan *>(p)->sort_positions(); }, &plan});
   }
-  return nb::make_tuple(d_kernel.give(), d_bias.give(), d_h0.give(), d_c0.give(), d_h.give(), d_c.give());
+  return nb::make_tuple(d_kernel.give(), d_bias.give(), d_h0.give(), d_c0.give(), d_h.give(), d_c.give(),
+                        frequent.give());
 }
 
 template <class T>
 nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel,
-                           Packed<T> stash, bool want_kernel, bool want_bias, bool want_values) {
+                           Packed<T> stash, Packed<T> frequent, bool want_kernel, bool want_bias, bool want_values) {
   const CellInfo &info = cell_info(cell);
   require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
   require(kernel.ndim() == 2 && kernel.shape(0) == table.shape(1) && kernel.shape(1) > 0 &&
           kernel.shape(1) % info.gates == 0 && kernel.shape(1) / info.gates < most / 64, "kernel (D, G*H)");
   const int D = int(kernel.shape(0)), G = info.gates, H = int(kernel.shape(1) / G), lanes = kernels<T>().lanes;
   const int n = plan.values, Dp = padded(D, lanes);
-  require_aligned(table, rows, kernel, stash);
+  require_aligned(table, rows, kernel, stash, frequent);
   require((rows ? rows->size() : table.shape(0)) == size_t(n), "rows (n,)");
   if (rows && !all_below(rows->data(), rows->size(), table.shape(0))) throw nb::index_error("rows outside the table");
   require(stash.ndim() == 2 && stash.shape(0) == size_t(plan.prefix) + plan.own &&
           stash.shape(1) == size_t(info.slots) * padded(H, lanes), "stash (P+N, slots*Hp)");
+  plan.count_positions();
+  require(frequent.size() == 0 || (frequent.ndim() == 2 && frequent.shape(0) == size_t(plan.frequent_values) &&
+          frequent.shape(1) == size_t(G) * padded(H, lanes)), "frequent (K, G*Hp), as backward gave it");
   New<T> d_kernel(want_kernel ? D : 0, size_t(G) * H), d_bias(want_bias ? 1 : 0, size_t(G) * H);
   New<T> d_values(want_values ? n : 0, Dp);
   {
@@ -322,7 +338,7 @@ nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<
     plan.sort_positions();
     kernels<T>().project_backward({CellKind(cell), H, D, plan.view(), table.data(), size_t(table.stride(0)),
                                    rows ? rows->data() : nullptr, kernel.data(), stash.data(),
-                                   want_kernel ? d_kernel.data : nullptr, want_bias ? d_bias.data : nullptr,
+                                   frequent.size() ? frequent.data() : nullptr, want_kernel ? d_kernel.data : nullptr, want_bias ? d_bias.data : nullptr,
                                    want_values ? d_values.data : nullptr, size_t(Dp)});
   }
   return nb::make_tuple(d_kernel.give(), d_bias.give(), d_values.give(d_values.rows, D));
@@ -414,27 +430,32 @@ template <class I> nb::tuple distinct(nb::ndarray<const I, nb::ndim<2>, nb::c_co
   require_aligned(ids);
   const size_t B = ids.shape(0), T = ids.shape(1);
   require(V >= 0 && B < most && T < most && B * T < most, "ids (B, T), fewer than 2^31 - 2^16; vocabulary at least 0");
-  std::vector<int32_t> slot(V, -1), rows, index(B * T), lead(B), trail(B);
+  std::vector<int32_t> slot(V, -1), rows;
+  New<int32_t> index(B, T), lead(1, B), trail(1, B);
   const I *id = ids.data();
-  for (size_t i = 0; i < B * T; i++) {
-    if (id[i] < 0 || id[i] >= V) return nb::make_tuple(nb::none(), i);
-    int32_t &s = slot[id[i]];
+  const auto number = [&](I token) {
+    int32_t &s = slot[token];
     if (s < 0) {
       s = int32_t(rows.size());
-      rows.push_back(int32_t(id[i]));
+      rows.push_back(int32_t(token));
     }
-    index[i] = s;
-  }
+    return s;
+  };
   for (size_t b = 0; b < B; b++) {
     const I *row = id + b * T;
+    int32_t *to = index.data + b * T;
     size_t first = 0, last = 0;
     while (first < T && row[first] == 0) first++;
     while (last < T && row[T - 1 - last] == 0) last++;
-    lead[b] = int32_t(first), trail[b] = int32_t(last);
+    lead.data[b] = int32_t(first), trail.data[b] = int32_t(last);
+    if (first > 0 && V > 0) std::fill(to, to + first, number(0));
+    for (size_t t = V > 0 ? first : 0; t < T; t++) {
+      if (row[t] < 0 || row[t] >= V) return nb::make_tuple(nb::none(), b * T + t);
+      to[t] = number(row[t]);
+    }
   }
   const size_t n = rows.size();
-  return nb::make_tuple(vector_of<int32_t>(std::move(rows), {n}), vector_of<int32_t>(std::move(index), {B, T}),
-                        vector_of<int32_t>(std::move(lead), {B}), vector_of<int32_t>(std::move(trail), {B}));
+  return nb::make_tuple(vector_of<int32_t>(std::move(rows), {n}), index.give(), lead.give_flat(), trail.give_flat());
 }
 
 // ---- optimizers ----
@@ -452,50 +473,90 @@ constexpr int rule_count = sizeof(rules) / sizeof(rules[0]);
 
 template <class T> using Changed = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 
+// The gradient of one parameter, whole or of some rows, into args; slot: room for where each row's gradient stands.
 template <class T>
-void update(int rule, Changed<T> value, std::vector<Changed<T>> state, nb::ndarray<const T, nb::device::cpu> gradient,
-            std::optional<Ids> rows, double rate, double decay, double scale, std::vector<double> constants) {
-  require(rule >= 0 && rule < rule_count, "no such rule");
-  require(int(state.size()) == rules[rule].slots && constants.size() <= 4, "state or constants of another rule");
+void take_gradient(UpdateArgs<T> &args, const Changed<T> &value, const nb::ndarray<const T, nb::device::cpu> &gradient,
+                   const std::optional<Ids> &rows, std::vector<int32_t> &slot) {
   require_aligned(value, gradient, rows);
-  UpdateArgs<T> args{Rule(rule), 1, value.size(), value.data(), {}, gradient.data(), 0, nullptr,
-                     T(rate), T(decay), T(scale), {}};
-  for (size_t k = 0; k < state.size(); k++) {
-    require(state[k].size() == value.size(), "state of another size");
-    require_aligned(state[k]);
-    args.state[k] = state[k].data();
-  }
-  for (size_t k = 0; k < constants.size(); k++) args.constant[k] = T(constants[k]);
-  std::vector<int32_t> slot;
-  if (rows) {
-    require(value.ndim() == 2 && gradient.ndim() == 2 && gradient.shape(0) == rows->size() &&
-            gradient.shape(1) == value.shape(1) && (gradient.stride(1) == 1 || value.shape(1) <= 1) &&
-            (gradient.stride(0) >= 0 || gradient.shape(0) <= 1) && rows->size() < most, "gradient (n, D)");
-    args.rows = value.shape(0), args.columns = value.shape(1), args.ld = size_t(gradient.stride(0));
-    slot.assign(args.rows, -1);
-    for (size_t i = 0; i < rows->size(); i++) {
-      const int32_t r = rows->data()[i];
-      if (uint32_t(r) >= args.rows) throw nb::index_error("rows outside the table");
-      require(slot[r] < 0, "rows must be distinct");
-      slot[r] = int32_t(i);
-    }
-    args.slot = slot.data();
-  } else {
+  args.g = gradient.data();
+  if (!rows) {
     require(gradient.size() == value.size(), "gradient of another size");
     int64_t next = 1;
     for (size_t axis = gradient.ndim(); axis-- > 0;) {
       require(gradient.shape(axis) == 1 || gradient.stride(axis) == next, "gradient must be contiguous");
       next *= int64_t(gradient.shape(axis));
     }
+    return;
   }
-  if (value.size() == 0) return;
+  require(value.ndim() == 2 && gradient.ndim() == 2 && gradient.shape(0) == rows->size() &&
+          gradient.shape(1) == value.shape(1) && (gradient.stride(1) == 1 || value.shape(1) <= 1) &&
+          (gradient.stride(0) >= 0 || gradient.shape(0) <= 1) && rows->size() < most, "gradient (n, D)");
+  args.rows = value.shape(0), args.columns = value.shape(1), args.ld = size_t(gradient.stride(0));
+  slot.assign(args.rows, -1);
+  for (size_t i = 0; i < rows->size(); i++) {
+    const int32_t r = rows->data()[i];
+    if (uint32_t(r) >= args.rows) throw nb::index_error("rows outside the table");
+    require(slot[r] < 0, "rows must be distinct");
+    slot[r] = int32_t(i);
+  }
+  args.slot = slot.data();
+}
+
+// One step on all parameters of one float type; state, rows and scale by parameter.
+template <class T>
+void update(int rule, std::vector<Changed<T>> values, std::vector<std::vector<Changed<T>>> states,
+            std::vector<nb::ndarray<const T, nb::device::cpu>> gradients, std::vector<std::optional<Ids>> rows, double rate,
+            double decay, std::vector<double> scales, std::vector<double> constants) {
+  require(rule >= 0 && rule < rule_count && constants.size() <= 4, "no such rule, or constants of another one");
+  const size_t n = values.size();
+  require(states.size() == n && gradients.size() == n && rows.size() == n && scales.size() == n, "lists differ in length");
+  std::vector<UpdateArgs<T>> all;
+  std::vector<std::vector<int32_t>> slots(n);
+  for (size_t p = 0; p < n; p++) {
+    UpdateArgs<T> args{Rule(rule), 1, values[p].size(), values[p].data(), {}, nullptr, 0, nullptr,
+                       T(rate), T(decay), T(scales[p]), {}};
+    require(int(states[p].size()) == rules[rule].slots, "state of another rule");
+    for (size_t k = 0; k < states[p].size(); k++) {
+      require(states[p][k].size() == values[p].size(), "state of another size");
+      require_aligned(states[p][k]);
+      args.state[k] = states[p][k].data();
+    }
+    for (size_t k = 0; k < constants.size(); k++) args.constant[k] = T(constants[k]);
+    take_gradient(args, values[p], gradients[p], rows[p], slots[p]);
+    if (values[p].size() > 0) all.push_back(args);
+  }
+  std::vector<int> first_task(n + 1);
   nb::gil_scoped_release release;
-  optimizers<T>().update(args);
+  optimizers<T>().update(all.data(), int(all.size()), first_task.data());
+}
+
+// The first of these arrays (rows contiguous) that has an entry which is not finite, or -1.
+using AnyFloats = nb::ndarray<nb::ro, nb::device::cpu>;
+template <class T> bool finite(const AnyFloats &array) {
+  const size_t last = array.ndim() ? array.ndim() - 1 : 0, columns = array.ndim() ? array.shape(last) : 1;
+  if (array.size() == 0) return true;
+  require(array.ndim() == 0 || columns == 1 || array.stride(last) == 1, "rows must be contiguous");
+  const size_t rows = array.size() / columns, ld = rows == 1 ? columns : size_t(array.stride(last - 1));
+  for (size_t axis = 0; axis + 1 < last; axis++)
+    require(array.stride(axis) == array.stride(axis + 1) * int64_t(array.shape(axis + 1)), "rows must be evenly spaced");
+  require(rows == 1 || array.stride(last - 1) >= 0, "rows must go forward");
+  const T *data = static_cast<const T *>(array.data());
+  require(reinterpret_cast<uintptr_t>(data) % alignof(T) == 0, "arrays must be aligned");
+  nb::gil_scoped_release release;
+  return optimizers<T>().finite(data, rows, columns, ld);
+}
+int first_not_finite(std::vector<AnyFloats> arrays) {
+  for (size_t i = 0; i < arrays.size(); i++) {
+    const bool f = arrays[i].dtype() == nb::dtype<float>(), d = arrays[i].dtype() == nb::dtype<double>();
+    require(f || d, "float32 or float64");
+    if (!(f ? finite<float>(arrays[i]) : finite<double>(arrays[i]))) return int(i);
+  }
+  return -1;
 }
 
 template <class T> void bind(nb::module_ &m) {
-  m.def("update", &update<T>, "rule"_a, "value"_a.noconvert(), "state"_a.noconvert(), "gradient"_a.noconvert(),
-        "rows"_a.noconvert().none(), "rate"_a, "decay"_a, "scale"_a, "constants"_a);
+  m.def("update", &update<T>, "rule"_a, "values"_a.noconvert(), "states"_a.noconvert(), "gradients"_a.noconvert(),
+        "rows"_a.noconvert(), "rate"_a, "decay"_a, "scales"_a, "constants"_a);
   m.def("project", &project<T>, "cell"_a, "units"_a, "table"_a.noconvert(), "rows"_a.noconvert().none(),
         "kernel"_a.noconvert(), "bias"_a.noconvert().none());
   m.def("forward", &forward<T>, "cell"_a, "activation"_a, "recurrent_activation"_a, "plan"_a, "z"_a.noconvert(),
@@ -506,7 +567,7 @@ template <class T> void bind(nb::module_ &m) {
         "d_outputs"_a.noconvert().none(), "d_last"_a.noconvert().none(), "d_final_h"_a.noconvert().none(),
         "d_final_c"_a.noconvert().none(), "every_state"_a = false);
   m.def("project_backward", &project_backward<T>, "cell"_a, "plan"_a, "table"_a.noconvert(),
-        "rows"_a.noconvert().none(), "kernel"_a.noconvert(), "stash"_a.noconvert(), "want_kernel"_a, "want_bias"_a,
+        "rows"_a.noconvert().none(), "kernel"_a.noconvert(), "stash"_a.noconvert(), "frequent"_a.noconvert(), "want_kernel"_a, "want_bias"_a,
         "want_values"_a);
   m.def("matmul", &matmul<T>, "a"_a.noconvert(), "b"_a.noconvert(), "transpose_a"_a = false, "transpose_b"_a = false);
   m.def("collect", &collect<T>, "index"_a.noconvert(), "d"_a.noconvert(), "n"_a);
@@ -560,6 +621,7 @@ NB_MODULE(_native, m) {
   }, "(name, state arrays) of every optimizer rule, in the order of their numbers.");
   m.def("plan", &plan_of, "index"_a.noconvert(), "mask"_a.noconvert().none(), "lead"_a.noconvert(), "values"_a,
         "reverse"_a, "row_states"_a);
+  m.def("first_not_finite", &first_not_finite, "arrays"_a.noconvert());
   m.def("distinct", &distinct<int32_t>, "ids"_a.noconvert(), "vocabulary"_a);
   m.def("distinct", &distinct<int64_t>, "ids"_a.noconvert(), "vocabulary"_a);
   bind<float>(m);

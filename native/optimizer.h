@@ -44,7 +44,10 @@ template <class T> struct UpdateArgs {
 };
 
 template <class T> struct Optimizers {
-  void (*update)(const UpdateArgs<T> &);
+  // One step on n parameters by one rule; first_task (n+1,): room.
+  void (*update)(const UpdateArgs<T> *parameters, int n, int *first_task);
+  // Whether all entries of g (rows, columns), row stride ld, are finite.
+  bool (*finite)(const T *g, size_t rows, size_t columns, size_t ld);
 };
 
 }  // namespace unrolled

@@ -5,14 +5,28 @@
 
 namespace unrolled {
 
-void sort_by_value(const int32_t *value, size_t m, int n, std::vector<int32_t> &bucket,
-                   std::vector<int32_t> &by_value) {
-  bucket.assign(n + 1, 0);
+namespace {
+
+std::mutex sorting;  // two Python threads may hold one plan
+
+void place_by_value(const int32_t *value, size_t m, const std::vector<int32_t> &bucket, std::vector<int32_t> &by_value) {
   by_value.resize(m);
-  for (size_t i = 0; i < m; i++) bucket[value[i] + 1]++;
-  for (int v = 0; v < n; v++) bucket[v + 1] += bucket[v];
   std::vector<int32_t> next(bucket.begin(), bucket.end() - 1);
   for (size_t i = 0; i < m; i++) by_value[next[value[i]]++] = int32_t(i);
+}
+
+}  // namespace
+
+void count_by_value(const int32_t *value, size_t m, int n, std::vector<int32_t> &bucket) {
+  bucket.assign(n + 1, 0);
+  for (size_t i = 0; i < m; i++) bucket[value[i] + 1]++;
+  for (int v = 0; v < n; v++) bucket[v + 1] += bucket[v];
+}
+
+void sort_by_value(const int32_t *value, size_t m, int n, std::vector<int32_t> &bucket,
+                   std::vector<int32_t> &by_value) {
+  count_by_value(value, m, n, bucket);
+  place_by_value(value, m, bucket, by_value);
 }
 
 Plan make_plan(const int32_t *index, const uint8_t *mask, const int32_t *lead, int batch, int steps, int values,
@@ -75,13 +89,28 @@ Plan make_plan(const int32_t *index, const uint8_t *mask, const int32_t *lead, i
   return plan;
 }
 
-void Plan::sort_positions() {
-  static std::mutex sorting;  // two Python threads may hold one plan
+// The plan changes only once nothing can fail any more.
+void Plan::count_positions() {
   std::lock_guard<std::mutex> lock(sorting);
   if (!bucket.empty()) return;
-  std::vector<int32_t> ends;  // the plan changes only once nothing can fail any more
-  sort_by_value(value.data(), value.size(), values, ends, by_value);
+  std::vector<int32_t> ends, which(values, -1);
+  count_by_value(value.data(), value.size(), values, ends);
+  const int many = std::max(16, int(value.size() / 512));  // at most 512 values are frequent
+  int found = 0;
+  for (int v = 0; v < values; v++)
+    if (ends[v + 1] - ends[v] >= many) which[v] = found++;
+  frequent_values = found;
+  frequent.swap(which);
   bucket.swap(ends);
+}
+
+void Plan::sort_positions() {
+  count_positions();
+  std::lock_guard<std::mutex> lock(sorting);
+  if (by_value.size() == value.size()) return;
+  std::vector<int32_t> sorted;
+  place_by_value(value.data(), value.size(), bucket, sorted);
+  by_value.swap(sorted);
 }
 
 std::vector<int32_t> Plan::out_index() const {

@@ -55,6 +55,10 @@ template <template <class> class Cell, class T> struct Projection {
       constexpr int together = 8, ahead = 6;
       for (int v = first; v < last; v++) {
         T *to = sums + size_t(v) * N;
+        if (args.frequent && args.plan.frequent[v] >= 0) {
+          memcpy(to, args.frequent + size_t(args.plan.frequent[v]) * N, sizeof(T) * N);
+          continue;
+        }
         const int begin = bucket[v], end = bucket[v + 1];
         for (int j = 0; j < N / W; j += together) {
           Vec<T> sum[together] = {};

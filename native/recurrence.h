@@ -223,8 +223,9 @@ template <template <class> class Cell, class T> struct Recurrence {
     T *dh_start, *dc_start;  // (B, Hp) by place in the order: gradients of the states that rows start from
     T *dh_prefix, *dc_prefix;  // (P+1, Hp): what is handed to the shared trajectory, by state row
 
-    // products: where the products over these steps are added while what they read is still near, or null.
-    void run(int n, const Run *runs, T *const *dh, T *const *dc, bool prefix, T *products) const {
+    // products, sums: where the products over these steps, and x's gradients at frequent values, are added while what they
+    // read is still near; or null.
+    void run(int n, const Run *runs, T *const *dh, T *const *dc, bool prefix, T *products, T *sums) const {
       const PlanView &plan = args.plan;
       const int Hp = w.Hp;
       constexpr int together = 96;
@@ -232,6 +233,7 @@ template <template <class> class Cell, class T> struct Recurrence {
       int waiting = 0;
       const auto add_waiting = [&] {
         if (products) add_products(args, w, waiting, [&](int j) { return done[j]; }, products);
+        if (sums) add_frequent(done, waiting, sums);
         waiting = 0;
       };
       T *stash[most_block], *scratch[most_block];
@@ -273,7 +275,20 @@ template <template <class> class Cell, class T> struct Recurrence {
       add_waiting();
     }
 
-    void block(int first, int last, T *products) const {
+    void add_frequent(const int32_t *positions, int count, T *sums) const {
+      const int N = G * w.Hp;
+      int from[unrolled::most_frequent_columns / W];
+      for (int j = 0; j < N / W; j++) from[j] = Cell<T>::x_column(w.Hp, j / G, j % G);
+      for (int p = 0; p < count; p++) {
+        const int which = args.plan.frequent[args.plan.value[positions[p]]];
+        if (which < 0) continue;
+        const T *d = args.stash + size_t(positions[p]) * slots * w.Hp;
+        T *to = sums + size_t(which) * N;
+        for (int j = 0; j < N / W; j++) store<T>(to + j * W, load<T>(to + j * W) + load<T>(d + from[j]));
+      }
+    }
+
+    void block(int first, int last, T *products, T *sums) const {
       const PlanView &plan = args.plan;
       Run runs[most_block];
       T *dh[most_block], *dc[most_block];
@@ -289,7 +304,7 @@ template <template <class> class Cell, class T> struct Recurrence {
         if (args.d_last && plan.last_row[b])
           for (int u = 0; u < H; u++) dh[r][u] += args.d_last[b * H + u];
       }
-      run(last - first, runs, dh, dc, false, products);
+      run(last - first, runs, dh, dc, false, products, sums);
     }
   };
 
@@ -300,13 +315,16 @@ template <template <class> class Cell, class T> struct Recurrence {
     const int Hp = w.Hp, blocks = block_count<T>(plan.batch, w.H, G);
     const size_t size = products_size(w.H, Hp), prefix_size = size_t(plan.prefix + 1) * Hp;
     const bool by_block = size * sizeof(T) <= (512 << 10);
+    const size_t frequent = args.frequent ? size_t(plan.frequent_values) * G * Hp : 0;
     Scratch<T> starts(size_t(plan.batch) * Hp * 2), joined(2 * prefix_size), partial(by_block ? (blocks + 1) * size : size);
+    Scratch<T> sums((blocks + 1) * frequent);
     const Backward pass{args, w, starts, starts + size_t(plan.batch) * Hp, joined, joined + prefix_size};
 
     memset(partial, 0, sizeof(T) * size * (by_block ? blocks + 1 : 1));
     unrolled::parallel_for(blocks, [&](int block) {
       T *products = by_block ? partial + (block + 1) * size : nullptr;
-      pass.block(share(plan.batch, block, blocks), share(plan.batch, block + 1, blocks), products);
+      T *own_sums = frequent ? (T *)memset(sums + (block + 1) * frequent, 0, sizeof(T) * frequent) : nullptr;
+      pass.block(share(plan.batch, block, blocks), share(plan.batch, block + 1, blocks), products, own_sums);
     });
 
     // Each row hands the gradient of its starting state to the trajectory that it left, in the order of rows.
@@ -330,17 +348,30 @@ template <template <class> class Cell, class T> struct Recurrence {
         for (int u = 0; u < Hp; u++) pass.dc_prefix[size_t(row) * Hp + u] += dc[u];
       }
     }
-    if (plan.prefix > 0) {
+    memset(sums, 0, sizeof(T) * frequent);
+    // The prefix runs in one thread. Beside it the blocks' sums are added up, in the order of blocks.
+    const auto prefix = [&] {
+      if (plan.prefix == 0) return;
       const Run run = prefix_run(plan);
       Scratch<T> carried(size_t(2) * Hp);
       memset(carried, 0, sizeof(T) * 2 * Hp);
       T *dh[1] = {carried}, *dc[1] = {carried + Hp};
-      pass.run(1, &run, dh, dc, true, by_block ? partial.p : nullptr);
+      pass.run(1, &run, dh, dc, true, by_block ? partial.p : nullptr, frequent ? sums.p : nullptr);
       to_initial(0, dh[0], dc[0]);
-    }
+    };
+    const auto add_up = [&](T *of_blocks, size_t entries) {  // the first block's own become all blocks'
+      for (int block = 1; block < blocks; block++)
+        for (size_t j = 0; j < entries; j++) of_blocks[j] += of_blocks[block * entries + j];
+    };
+    unrolled::parallel_for(4, [&](int task) {
+      if (task == 0) prefix();
+      if (task == 1 && args.meanwhile) args.meanwhile(args.context);
+      if (task == 2 && by_block) add_up(partial + size, size);
+      if (task == 3 && frequent) add_up(sums + frequent, frequent);
+    });
+    for (size_t j = 0; j < frequent; j++) args.frequent[j] = sums[j] + sums[frequent + j];
     if (by_block) {
-      for (int block = 1; block <= blocks; block++)
-        for (size_t j = 0; j < size; j++) partial[j] += partial[block * size + j];
+      for (size_t j = 0; j < size; j++) partial[j] += partial[size + j];
     } else {
       // Large layers: all positions at once, cut by columns.
       constexpr int panel = 4 * panel_columns * W;

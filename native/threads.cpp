@@ -66,8 +66,8 @@ struct Pool {
     get_ready_to_throw();
     ready.fetch_add(1, std::memory_order_release);
     while (true) {
-      // Parallel parts of a training step follow each other closely, and waking takes long: spin a little before sleeping.
-      const auto patience = std::chrono::steady_clock::now() + std::chrono::microseconds(200);
+      // Parallel parts of training follow each other within a millisecond, and waking takes long: spin before sleeping.
+      const auto patience = std::chrono::steady_clock::now() + std::chrono::microseconds(1000);
       for (int spin = 1; generation.load(std::memory_order_acquire) == seen; spin++) {
         relax();
         if (spin % 64 == 0 && std::chrono::steady_clock::now() > patience) break;

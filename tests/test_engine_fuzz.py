@@ -138,7 +138,7 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
     }  # fmt: skip
     project_backward = {
         "cell": kind.number, "plan": plan, "table": project["table"], "rows": rows, "kernel": project["kernel"],
-        "stash": stash.copy(), "want_kernel": True, "want_bias": True, "want_values": True,
+        "stash": stash.copy(), "frequent": array(0, 1), "want_kernel": True, "want_bias": True, "want_values": True,
     }  # fmt: skip
     value, gradient = array(V, D), array(n, D)
     return {
@@ -150,15 +150,18 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
         "matmul": {"a": array(4, 6), "b": array(6, 5)},
         "collect": {"index": rng.integers(0, n, 11, dtype=np.int32), "d": array(11, D), "n": n},
         "update": {
-            "rule": 0, "value": value, "state": [], "gradient": gradient, "rows": rows, "rate": 0.1, "decay": 0.0,
-            "scale": 1.0, "constants": [],
+            "rule": 0, "values": [value], "states": [[]], "gradients": [gradient], "rows": [rows], "rate": 0.1,
+            "decay": 0.0, "scales": [1.0], "constants": [],
         },
+        "first_not_finite": {"arrays": [value]},
     }  # fmt: skip
 
 
 def spoiled(value: object) -> list[object]:
     """What might come in an argument's place."""
     numbers: list[object] = [-1, 0, 1, 2**20, 2**30, 2**31 - 1, 2**40, None, "text", float("nan"), [], np.zeros(3)]
+    if isinstance(value, list) and value and isinstance(value[0], np.ndarray):
+        return [[bad] for bad in spoiled(value[0])] + [[], value * 2, *numbers]
     if not isinstance(value, np.ndarray) or value.size == 0:
         return numbers
     far = np.full(value.shape, -1) if value.dtype.kind == "i" else np.full(value.shape, np.inf)
@@ -178,7 +181,7 @@ def spoiled(value: object) -> list[object]:
     ]  # fmt: skip
 
 
-CHANGED = {"stash", "value"}  # arguments that a function writes to
+CHANGED = {"stash", "values"}  # arguments that a function writes to
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -190,7 +193,7 @@ def test_no_argument_crashes_the_interpreter(cell, dtype, rng):
     for function, fit in fitting(cell, dtype, rng).items():
         for argument, good in fit.items():
             for bad in spoiled(good):
-                arguments = {name: copy.copy(value) if name in CHANGED else value for name, value in fit.items()}
+                arguments = {name: copy.deepcopy(value) if name in CHANGED else value for name, value in fit.items()}
                 arguments[argument] = bad
                 if isinstance(bad, int) and bad >= 2**20 and argument in {"values", "n", "units"}:
                     continue  # right, and as large as they say
@@ -233,11 +236,16 @@ def limit(more):
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more, resource.RLIM_INFINITY))
 """
-    ran = subprocess.run(
-        [sys.executable, "-c", start + body],
-        cwd=Path(__file__).parent, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        capture_output=True, text=True, check=False, timeout=100,
-    )  # fmt: skip
+    for _ in range(3):
+        ran = subprocess.run(
+            [sys.executable, "-c", start + body],
+            cwd=Path(__file__).parent, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            capture_output=True, text=True, check=False, timeout=100,
+        )  # fmt: skip
+        # The C library ends a process that has no memory for some library's thread-local data (seen once in 31 runs, and
+        # not in our code, which takes its own beforehand): that says nothing about the engine.
+        if not (ran.returncode == 127 and "cannot allocate memory for thread-local data" in ran.stderr):
+            break
     assert ran.returncode == 0, f"exit code {ran.returncode}\n{ran.stderr}"
     return ran.stdout
 

@@ -61,7 +61,7 @@ def backward(
     d_final_h: Array | None,
     d_final_c: Array | None,
     every_state: bool = False,
-) -> tuple[Array, Array, Array, Array, Array, Array]: ...
+) -> tuple[Array, Array, Array, Array, Array, Array, Array]: ...
 def project_backward(
     cell: int,
     plan: Plan,
@@ -69,6 +69,7 @@ def project_backward(
     rows: Array | None,
     kernel: Array,
     stash: Array,
+    frequent: Array,
     want_kernel: bool,
     want_bias: bool,
     want_values: bool,
@@ -90,12 +91,13 @@ def pool_backward(
 def rules() -> list[tuple[str, int]]: ...
 def update(
     rule: int,
-    value: Array,
-    state: list[Array],
-    gradient: Array,
-    rows: Array | None,
+    values: list[Array],
+    states: list[list[Array]],
+    gradients: list[Array],
+    rows: list[Array | None],
     rate: float,
     decay: float,
-    scale: float,
+    scales: list[float],
     constants: list[float],
 ) -> None: ...
+def first_not_finite(arrays: list[Array]) -> int: ...

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unrolled import feed, losses, optimizers
+from unrolled import _native, feed, losses, optimizers
 from unrolled import metrics as metrics_module
 from unrolled.batch import Sequence
 from unrolled.callbacks import CallbackList, History, Logs
@@ -468,12 +468,9 @@ class Trainable(ABC):
 
 
 def _first_bad_gradient(gradients: Gradients) -> str | None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        for parameter, gradient in gradients:
-            entries = gradient.values if isinstance(gradient, RowGradient) else gradient
-            if not math.isfinite(np.add.reduce(entries, axis=None)):  # a sum that overflows is as bad as an infinity
-                return f'the gradient of "{parameter.path}"'
-    return None
+    found = list(gradients)
+    bad = _native.first_not_finite([g.values if isinstance(g, RowGradient) else np.ascontiguousarray(g) for _, g in found])
+    return None if bad < 0 else f'the gradient of "{found[bad][0].path}"'
 
 
 def _resolve(

@@ -215,7 +215,7 @@ class Recurrent(Layer):
         d_out, d_h, d_c = (*(d_y if self.return_state else (d_y,)), None, None)[:3]
         d_out, d_h, d_c = (None if d is None else np.ascontiguousarray(d, self.dtype) for d in (d_out, d_h, d_c))
         stash = ran.stash  # becomes the gradients of the pre-activations: backprop runs once
-        d_recurrent, d_recurrent_bias, d_h0, d_c0, d_h_all, d_c_all = _native.backward(
+        d_recurrent, d_recurrent_bias, d_h0, d_c0, d_h_all, d_c_all, frequent = _native.backward(
             kind.number, *self._activations, ran.plan, self.recurrent_kernel.value, ran.h, ran.c, stash,
             d_out if self.return_sequences else None, None if self.return_sequences else d_out, d_h, d_c,
             watched(),
@@ -223,7 +223,7 @@ class Recurrent(Layer):
         report("back", self, x=x, ran=ran, d_h=d_h_all, d_c=d_c_all, d_out=d_out)
         learns = self.kernel.trainable
         d_kernel, d_bias, d_x = _native.project_backward(
-            kind.number, ran.plan, x.table, x.rows, self.kernel.value, stash, learns,
+            kind.number, ran.plan, x.table, x.rows, self.kernel.value, stash, frequent, learns,
             learns and self.bias is not None, mode.input_gradient,
         )  # fmt: skip
         if learns:

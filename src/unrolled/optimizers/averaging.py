@@ -35,11 +35,13 @@ class WeightAverages:
 
     def update(self, iterations: int) -> None:
         """Take in the weights after a step; iterations: how many steps were taken before it."""
-        for parameter, average in self._trained():
-            number = parameter.dtype.type
-            momentum = number(self.momentum if iterations else 0)
-            constants = [momentum, number(1) - momentum]
-            _native.update(RULE, average, [], parameter.value, None, 0.0, 0.0, 1.0, constants)
+        for dtype in {parameter.dtype for parameter, _ in self._trained()}:
+            pairs = [(p.value, average) for p, average in self._trained() if p.dtype == dtype]
+            values, averages = (list(part) for part in zip(*pairs, strict=True))
+            momentum = dtype.type(self.momentum if iterations else 0)
+            constants = [momentum, dtype.type(1) - momentum]
+            n = len(values)
+            _native.update(RULE, averages, [[]] * n, values, [None] * n, 0.0, 0.0, [1.0] * n, constants)
         if self.every is not None and (iterations + 1) % self.every == 0:
             self._overwrite()
 

@@ -15,6 +15,7 @@ from unrolled.parameters import Array, Gradient, Gradients, Parameter, RowGradie
 
 State = dict[str, Any]
 Work = tuple[Parameter, Gradient, list[Array]]
+Change = tuple[Array, Gradient, list[Array], float]  # value, gradient, state, what the gradient is multiplied by
 _OLD_NAMES = {
     "lr": "Write learning_rate=...",
     "decay": "Lower learning_rate with callbacks.LearningRateScheduler or ReduceLROnPlateau.",
@@ -121,10 +122,10 @@ class Optimizer:
             if p.trainable and p in gradients
         ]
         rate = self._learning_rate
-        sizes = {dtype: self.step_size(rate, dtype) for dtype in {p.dtype for p, _, _ in todo}}
-        for parameter, gradient, state, scale in self._clip(todo):
-            value = parameter.value
-            self._change(value, gradient, state, sizes[value.dtype], (self.weight_decay or 0.0) * rate, scale)
+        clipped = self._clip(todo)
+        for dtype in {p.dtype for p, _, _ in todo}:
+            work = [(p.value, g, state, scale) for p, g, state, scale in clipped if p.dtype == dtype]
+            self._change(work, self.step_size(rate, dtype), (self.weight_decay or 0.0) * rate)
         if self.averages is not None:
             self.averages.update(self.iterations)
         self.iterations += 1
@@ -191,15 +192,14 @@ class Optimizer:
     def __repr__(self) -> str:
         return show_call(self)
 
-    def _change(
-        self, value: Array, gradient: Gradient, state: list[Array], size: float, decay: float, scale: float
-    ) -> None:
-        """Decay and update one parameter with the gradient times scale."""
-        if decay:
-            value -= value * value.dtype.type(decay)
-        dense = gradient.to_dense(value.shape) if isinstance(gradient, RowGradient) else gradient
-        dense = dense.astype(value.dtype, copy=False)
-        self.update(value, dense if scale == 1 else dense * value.dtype.type(scale), state, size)
+    def _change(self, work: list[Change], size: float, decay: float) -> None:
+        """Decay and update parameters of one float type, each with its gradient times its scale."""
+        for value, gradient, state, scale in work:
+            if decay:
+                value -= value * value.dtype.type(decay)
+            dense = gradient.to_dense(value.shape) if isinstance(gradient, RowGradient) else gradient
+            dense = dense.astype(value.dtype, copy=False)
+            self.update(value, dense if scale == 1 else dense * value.dtype.type(scale), state, size)
 
     def _clip(self, todo: list[Work]) -> list[tuple[Parameter, Gradient, list[Array], float]]:
         """The gradients, cut or with the factor that scales them down."""
@@ -244,25 +244,30 @@ class NativeOptimizer(Optimizer):
 
     def update(self, value: Array, gradient: Array, state: list[Array], size: float) -> None:
         """See Optimizer.update."""
-        rule, constants = self.rule()
-        gradient = np.ascontiguousarray(gradient, value.dtype)
-        _native.update(RULES[rule], value, state, gradient, None, size, 0.0, 1.0, constants)
+        self._pass([(value, gradient, state, 1.0)], size, 0.0)
 
-    def _change(
-        self, value: Array, gradient: Gradient, state: list[Array], size: float, decay: float, scale: float
-    ) -> None:
-        if type(self).update is not NativeOptimizer.update:  # somebody's subclass
-            return super()._change(value, gradient, state, size, decay, scale)
+    def _change(self, work: list[Change], size: float, decay: float) -> None:
+        if type(self).update is NativeOptimizer.update:
+            self._pass(work, size, decay)
+        else:  # somebody's subclass
+            super()._change(work, size, decay)
+
+    def _pass(self, work: list[Change], size: float, decay: float) -> None:
         rule, constants = self.rule()
-        rows = None
-        if isinstance(gradient, RowGradient):
-            rows, entries = np.ascontiguousarray(gradient.rows, np.int32), gradient.values
-            if entries.dtype != value.dtype or entries.strides[1] != entries.itemsize:
-                entries = np.ascontiguousarray(entries, value.dtype)
-        else:
-            entries = np.ascontiguousarray(gradient, value.dtype)
-        _native.update(RULES[rule], value, state, entries, rows, size, decay, scale, constants)
-        return None
+        values, gradients, states, scales = (list(part) for part in zip(*work, strict=True))
+        rows = [np.ascontiguousarray(g.rows, np.int32) if isinstance(g, RowGradient) else None for g in gradients]
+        entries = [_ready(g, value.dtype) for value, g in zip(values, gradients, strict=True)]
+        _native.update(RULES[rule], values, states, entries, rows, size, decay, scales, constants)
+
+
+def _ready(gradient: Gradient, dtype: np.dtype[Any]) -> Array:
+    """The entries as the native pass reads them: a row gradient's rows may stand apart."""
+    if isinstance(gradient, RowGradient):
+        entries = gradient.values
+        if entries.dtype == dtype and entries.strides[1] == entries.itemsize:
+            return entries
+        return np.ascontiguousarray(entries, dtype)
+    return np.ascontiguousarray(gradient, dtype)
 
 
 def _entries(gradient: Gradient) -> Array:
