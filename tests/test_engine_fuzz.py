@@ -242,8 +242,8 @@ def limit(more):
             cwd=Path(__file__).parent, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
             capture_output=True, text=True, check=False, timeout=100,
         )  # fmt: skip
-        # The C library ends a process that has no memory for some library's thread-local data (seen once in 31 runs, and
-        # not in our code, which takes its own beforehand): that says nothing about the engine.
+        # The C library ends a process that has no memory for some library's thread-local data (seen once in 31
+        # runs, not in our code, which takes its own beforehand): that says nothing about the engine.
         if not (ran.returncode == 127 and "cannot allocate memory for thread-local data" in ran.stderr):
             break
     assert ran.returncode == 0, f"exit code {ran.returncode}\n{ran.stderr}"

@@ -469,7 +469,8 @@ class Trainable(ABC):
 
 def _first_bad_gradient(gradients: Gradients) -> str | None:
     found = list(gradients)
-    bad = _native.first_not_finite([g.values if isinstance(g, RowGradient) else np.ascontiguousarray(g) for _, g in found])
+    entries = [g.values if isinstance(g, RowGradient) else np.ascontiguousarray(g) for _, g in found]
+    bad = _native.first_not_finite(entries)
     return None if bad < 0 else f'the gradient of "{found[bad][0].path}"'
 
 

@@ -196,7 +196,7 @@ class Optimizer:
         """Decay and update parameters of one float type, each with its gradient times its scale."""
         for value, gradient, state, scale in work:
             if decay:
-                value -= value * value.dtype.type(decay)
+                np.subtract(value, value * value.dtype.type(decay), out=value)
             dense = gradient.to_dense(value.shape) if isinstance(gradient, RowGradient) else gradient
             dense = dense.astype(value.dtype, copy=False)
             self.update(value, dense if scale == 1 else dense * value.dtype.type(scale), state, size)
