@@ -89,6 +89,9 @@ def test_messages() -> None:
     with pytest.raises(ValueError) as error:
         compare([0, 1], [0.1, 0.9], [0.1, 0.9], [0, 1], metric="acc")
     assert str(error.value) == ("compare: expected metric as one of accuracy, macro_f1, auc, log_loss, got 'acc'.")
+    with pytest.raises(ValueError) as error:
+        compare([0, 1], [0.1, 0.9], [0.1, 0.9], [0, 1], resamples=0)
+    assert str(error.value) == "compare: expected resamples as a whole number of at least 1, got 0."
     with pytest.raises(ShapeError) as error:
         tfidf_logistic(["a", "b"], [1], ["c"])
     assert str(error.value) == "tfidf_logistic: expected one label for each of 2 training texts, got 1 labels."

@@ -200,3 +200,12 @@ def test_messages(labels: Any, y: Any, classes: Any, error: type[Exception], tex
     with pytest.raises(error) as caught:
         evaluate(labels, y, classes)
     assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("resamples", [-1, 1.5, True])
+def test_resamples_are_a_count(resamples: Any) -> None:
+    with pytest.raises(ValueError) as caught:
+        evaluate([0, 1], [0.1, 0.9], [0, 1], resamples=resamples)
+    assert str(caught.value) == (
+        f"evaluate: expected resamples as a whole number, 0 for no intervals, got {resamples!r}."
+    )

@@ -142,10 +142,12 @@ def compare(
 
     Args:    labels, classes, resamples, seed: as evaluate; first, second: probabilities; names: what to call them;
              metric: "accuracy", "macro_f1", "auc" or "log_loss".
-    Raises:  as evaluate; ValueError for another metric.
+    Raises:  as evaluate; ValueError for another metric or no resamples.
     """
     if metric not in METRICS:
         raise ValueError(f"compare: expected metric as one of {', '.join(METRICS)}, got {metric!r}.")
+    if isinstance(resamples, bool) or not isinstance(resamples, int | np.integer) or resamples < 1:
+        raise ValueError(f"compare: expected resamples as a whole number of at least 1, got {resamples!r}.")
     order = as_list(classes, "classes")
     both = judge(labels, first, order), judge(labels, second, order)
     which, sign = list(METRICS).index(metric), -1.0 if metric == "log_loss" else 1.0

@@ -14,7 +14,7 @@ from unrolled.errors import ShapeError
 from unrolled.parameters import Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """Row numbers of both sides, ascending.
 
