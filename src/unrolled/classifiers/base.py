@@ -305,6 +305,7 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
             "held_out": self.held_out_.tolist(),
             "validation": self.validation_,
             "max_epochs": self.max_epochs_,
+            "report": getattr(self, "report_", {}),
             "state": self._get_state(),
             "members": [],
         }
@@ -354,6 +355,7 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
             classifier.held_out_ = np.array(saved["held_out"], np.int64)
             classifier.validation_ = saved.get("validation")
             classifier.max_epochs_ = int(saved.get("max_epochs", classifier.epochs or 0))
+            classifier.report_ = dict(saved.get("report", {}))
             classifier._set_state(saved["state"])
             members = [saved] if "history" in saved else saved["members"]  # files had one network at first
             classifier.members_ = [_member(path, n, note, arrays, header) for n, note in enumerate(members)]

@@ -53,18 +53,20 @@ def read_labelled(
     text: str | None = None,
     label: str | None = None,
     *,
+    known: tuple[str, str] | None = None,
     skip_bad_rows: bool = False,
     **reading: Any,
 ) -> LabelledTexts:
     """The texts of a file with their labels.
 
     Args:    path: CSV, TSV, JSON lines, JSON or Parquet, packed or not; text, label: names of the columns, guessed and
-             noted if there is only one that it can be; skip_bad_rows: leave out, count and note rows without text or
+             noted if there is only one that it can be; known: the text and label column of a file like this one, taken
+             before guessing if they are there; skip_bad_rows: leave out, count and note rows without text or
              label, rather than stop; reading: as read_table.
     Raises:  TableError naming the file, the column or row, and what to do.
     """
     table = read_table(path, skip_bad_rows=skip_bad_rows, **reading)
-    text_column, label_column, notes = _columns(table, text, label)
+    text_column, label_column, notes = _columns(table, text, label, known)
     texts, labels = table.columns[text_column], table.columns[label_column]
     table.columns.clear()
     bad = _bad_texts(table, texts, text_column) | _bad_labels(table, labels, label_column)
@@ -94,7 +96,9 @@ def read_labelled(
     return data
 
 
-def read_texts(path: str | os.PathLike[str], text: str | None = None, **reading: Any) -> Texts:
+def read_texts(
+    path: str | os.PathLike[str], text: str | None = None, *, known: tuple[str, str] | None = None, **reading: Any
+) -> Texts:
     """The texts of a file, without labels; a row without text is an empty text, and noted.
 
     Args, Raises: as read_labelled.
@@ -103,7 +107,7 @@ def read_texts(path: str | os.PathLike[str], text: str | None = None, **reading:
     if not len(table):
         raise TableError(_no_rows(table))
     notes: list[str] = []
-    column = _text_column(table, text, None, notes)
+    column = _text_column(table, _or_known(table, text, known, 0), None, notes)
     texts = table.columns[column]
     table.columns.clear()
     bad = _bad_texts(table, texts, column)
@@ -163,12 +167,20 @@ def skip_rare_classes(data: LabelledTexts) -> None:
 # ---- columns
 
 
-def _columns(table: Table, text: str | None, label: str | None) -> tuple[str, str, list[str]]:
+def _or_known(table: Table, asked: str | None, known: tuple[str, str] | None, which: int) -> str | None:
+    """The column asked for, else the known one if the file has it."""
+    return known[which] if asked is None and known is not None and known[which] in table.columns else asked
+
+
+def _columns(
+    table: Table, text: str | None, label: str | None, known: tuple[str, str] | None
+) -> tuple[str, str, list[str]]:
     """Both columns, and what to note of them."""
     if not len(table):
         raise TableError(_no_rows(table))
     notes: list[str] = []
-    label = find_column(table, label, "label")
+    label = find_column(table, _or_known(table, label, known, 1), "label")
+    text = _or_known(table, text, known, 0)
     text = _text_column(table, text, label, notes)
     if label is None:
         label, why = guess_label(table, text)

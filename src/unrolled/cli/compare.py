@@ -1,0 +1,129 @@
+"""unrolled compare: SimpleRNN, LSTM, GRU, two layers and both directions on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from unrolled.cli import options as o
+from unrolled.cli.judging import Judged, baselines, judge, table
+from unrolled.cli.options import say
+from unrolled.cli.rows import divide, read_for_training, with_test_file
+from unrolled.cli.train import TEST_SIZE, check_output
+from unrolled.errors import require_extra
+from unrolled.evaluation import LEVEL
+
+CONTESTANTS: dict[str, dict[str, Any]] = {
+    "SimpleRNN": {"cell": "simple_rnn", "bidirectional": False},
+    "LSTM": {"cell": "lstm", "bidirectional": False},
+    "GRU": {"cell": "gru", "bidirectional": False},
+    "two LSTM": {"cell": "lstm", "layers": 2, "bidirectional": False},
+    "bidirectional LSTM": {"cell": "lstm", "bidirectional": True},
+}
+# Okabe and Ito's colours, which colour-blind readers tell apart.
+COLOURS = dict(zip(CONTESTANTS, ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9"), strict=True))
+GREY = "#777777"
+
+
+def compare(
+    file: o.File,
+    text: o.Text = None,
+    label: o.Label = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(help="Judge by the rows of this file rather than hold some out.", rich_help_panel=o.DATA),
+    ] = None,
+    test_size: o.TestSize = None,
+    skip_bad_rows: o.SkipBadRows = False,
+    skip_rare_classes: o.SkipRareClasses = False,
+    encoding: o.Encoding = None,
+    delimiter: o.Delimiter = None,
+    no_quotes: o.NoQuotes = False,
+    no_header: o.NoHeader = False,
+    units: o.Units = None,
+    pooling: o.Pooling = None,
+    dropout: o.Dropout = None,
+    embedding_dim: o.EmbeddingDim = None,
+    num_words: o.NumWords = None,
+    maxlen: o.Maxlen = None,
+    epochs: o.Epochs = None,
+    batch_size: o.BatchSize = None,
+    learning_rate: o.LearningRate = None,
+    seed: o.Seed = None,
+    threads: o.Threads = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The picture to write.", rich_help_panel=o.OUTPUT)
+    ] = Path("compare.png"),
+    quiet: o.Quiet = False,
+) -> None:
+    """Train five recurrent networks on the same split: one table and one picture.
+
+    SimpleRNN, LSTM, GRU, two LSTM above one another and an LSTM in both directions, all else equal (the preset fast and
+    your options), beside the logistic regression and the most frequent class.
+
+    ```
+    unrolled compare reviews.csv
+    unrolled compare reviews.csv --text review --label sentiment --epochs 3 -o cells.png
+    ```
+    """
+    from unrolled.classifiers import TextClassifier
+
+    given = locals()
+    names = ("units", "pooling", "dropout", "embedding_dim", "num_words", "maxlen", "epochs", "batch_size",
+             "learning_rate")  # fmt: skip
+    shared = o.classifier_options(given, names)
+    o.set_threads(threads)
+    check_output(output)
+    data = read_for_training(file, given)
+    rows = with_test_file(data, test, given) if test else divide(data, test_size or TEST_SIZE, seed or 0)
+    judged: list[Judged] = []
+    histories = {}
+    for number, (name, options) in enumerate(CONTESTANTS.items(), 1):
+        say(f"{number} of {len(CONTESTANTS)}: {name}" + " ..." * quiet)
+        classifier = TextClassifier.from_preset("fast", **(shared | options), random_state=seed or 0)
+        classifier.set_params(verbose=0 if quiet else 1).fit(rows.texts, rows.labels)
+        if classifier.interrupted_:
+            say("Stopped by Ctrl-C.")
+            raise typer.Exit(o.INTERRUPTED)
+        classes, words = classifier.classes_.tolist(), classifier.vectorizer_
+        predict = partial(classifier.predict_proba, rows.test_texts)
+        judged.append(judge(name, predict, rows.test_labels, classes, classifier.seconds_))
+        histories[name] = classifier.history_
+    judged += baselines(rows, classes, words.tokenize)
+    say()
+    o.show_table(table(f"On {len(rows.test_labels):,} rows {'of the test file' if rows.given else 'held out'}", judged))
+    say("\nAn interval says what another sample of rows could have given, not what another seed could.")
+    draw(judged, histories, output)
+    say(f"Picture: {output}")
+
+
+def draw(judged: Sequence[Judged], histories: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> None:
+    """Accuracy with its interval, and the validation accuracy over the epochs of those that were trained."""
+    pyplot = require_extra("matplotlib.figure", "plot", "the picture of a comparison")
+    figure = pyplot.Figure(figsize=(11, 4.2), dpi=144, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for place, one in enumerate(reversed(judged)):
+        colour = COLOURS.get(one.name, GREY)
+        low, high = one.evaluation.intervals["accuracy"]
+        left.plot([low, high], [place, place], color=colour, linewidth=2.5, solid_capstyle="round")
+        left.plot(one.evaluation.accuracy, place, "o", color=colour, markersize=8)
+        left.annotate(f"{one.evaluation.accuracy:.3f}", (one.evaluation.accuracy, place), xytext=(0, 8),
+                      textcoords="offset points", ha="center", color="#333333")  # fmt: skip
+    left.set_yticks(range(len(judged)), [one.name for one in reversed(judged)])
+    left.set_ylim(-0.6, len(judged) - 0.3)
+    left.set_title(f"Accuracy on {judged[0].evaluation.rows:,} rows, with {LEVEL} % intervals")
+    for name, history in histories.items():
+        values = history.get("val_accuracy") or history["accuracy"]
+        right.plot(range(1, len(values) + 1), values, "o-", color=COLOURS[name], label=name, markersize=4)
+    right.set_title("Accuracy on rows held out within training, by epoch")
+    right.set_xlabel("Epoch")
+    right.xaxis.get_major_locator().set_params(integer=True)
+    right.legend(frameon=False)
+    for axes in (left, right):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
