@@ -207,7 +207,8 @@ def test_without_any_data(nothing_at_hand: Path) -> None:
     assert tweets == (
         f"Airline tweets: no airline_sentiment.csv in {home}. It is the cookbook's file; Tweets.csv of "
         '"Twitter US Airline Sentiment" (CrowdFlower, on Kaggle), from which it was made, serves as well. '
-        "No other set stands in: the recorded figures belong to these tweets, and nothing was trained here."
+        "Put one of them there. No other set stands in: the recorded figures belong to these tweets, and nothing was "
+        "trained here."
     )
 
 
