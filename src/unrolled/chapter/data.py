@@ -76,8 +76,8 @@ def load_tweets(folder: Path | None) -> Rows | Absent:
             [
                 f"Airline tweets: no airline_sentiment.csv {_places(folder)}. It is the cookbook's file; Tweets.csv of "
                 '"Twitter US Airline Sentiment" (CrowdFlower, on Kaggle), from which it was made, serves as well. '
-                "Put one of them there. No other set stands in: the recorded figures belong to these tweets, and nothing "
-                "was trained here."
+                "Put one of them there. No other set stands in: the recorded figures belong to these tweets, and "
+                "nothing was trained here."
             ]
         )
     try:
