@@ -115,6 +115,7 @@ def test_arguments_shape_the_network(arguments: dict[str, Any], rng: np.random.G
     assert type(classifier.model_.optimizer).__name__.lower() == arguments.get("optimizer", "adam")
     embedding = classifier.model_.get_layer("embedding")
     assert type(embedding).__name__ == ("BigramEmbedding" if "bigrams" in arguments else "Embedding")
+    assert getattr(embedding, "bigram_dropout", 0.5) == 0.5
     assert embedding.dropout == arguments.get("embedding_dropout", 0)
     assert ("word_dropout" in names) == ("word_dropout" in arguments)
     averages = classifier.model_.optimizer.averages

@@ -34,7 +34,7 @@ class TextClassifier(RecurrentClassifier):
             embedding_dropout: share of the words whose vectors are set to 0, each at all its places in the batch, 0.3;
             word_dropout: share of the places where the word becomes an unknown one, 0.1.
         embedding_dim: size of a word's vector, 32; bigrams: 0, or so many vectors (by a hash) for pairs of neighbouring
-            words, which are added to the words' (BigramEmbedding).
+            words, which are added to the words' (BigramEmbedding); bigram_dropout: as embedding_dropout for them, 0.5.
         num_words: 30,000 most frequent words; min_count: words that occur so often, 1; tokenizer, stop_words: as
             TextVectorizer.
         maxlen: words of a text that are read, 400; truncating: of longer ones, drop the "middle", or the beginning
@@ -70,6 +70,7 @@ class TextClassifier(RecurrentClassifier):
         word_dropout: float = 0.1,
         embedding_dim: int = 32,
         bigrams: int = 0,
+        bigram_dropout: float = 0.5,
         num_words: int | None = 30_000,
         min_count: int = 1,
         tokenizer: str | Callable[[str], list[str]] = "words",
@@ -118,7 +119,7 @@ class TextClassifier(RecurrentClassifier):
             raise ValueError(f'TextClassifier: expected truncating "middle", "pre" or "post", got {self.truncating!r}.')
         self._check_count("maxlen", "embedding_dim")
         self._check_count("bigrams", least=0)
-        self._check_share("embedding_dropout", "word_dropout")
+        self._check_share("embedding_dropout", "word_dropout", "bigram_dropout")
         texts = as_texts(X, "X")
         if not texts:
             raise ValueError("TextClassifier: expected at least one text in X, got 0 rows.")
@@ -150,7 +151,7 @@ class TextClassifier(RecurrentClassifier):
         shared: dict[str, Any] = {"mask_zero": True, "dropout": self.embedding_dropout, "name": "embedding"}
         words: list[Layer] = [WordDropout(self.word_dropout, OOV_ID, name="word_dropout")] if self.word_dropout else []
         if self.bigrams and network % 2 == 0:
-            shared |= {"buckets": self.bigrams, "bigram_dropout": self.embedding_dropout, "unknown": OOV_ID}
+            shared |= {"buckets": self.bigrams, "bigram_dropout": self.bigram_dropout, "unknown": OOV_ID}
             return [*words, BigramEmbedding(size, self.embedding_dim, **shared)]
         return [*words, Embedding(size, self.embedding_dim, **shared)]
 
