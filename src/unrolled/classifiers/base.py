@@ -223,7 +223,7 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
         """What the engine computes for one input or several: every gate and state of every step, with the words.
 
         Args:    X: one text or series, or a column of them as for predict.
-        Returns: a Trace for one, Traces for a column; see Sequential.trace.
+        Returns: a Trace for one, Traces for a column; see Sequential.trace. Of several networks the first is shown.
         Raises:  ValueError for a text without any word; NotFittedError before fit.
         """
         _validation.check_is_fitted(self, "members_")
