@@ -39,6 +39,13 @@ struct PlanView {
 
 constexpr int most_frequent_columns = 256;  // G*Hp up to which blocks of rows keep sums over frequent values
 
+// What the features of each value are multiplied by before the product with a gate's kernel.
+template <class T> struct InputDropout {
+  int count;             // M: 1 mask for all gates, or G
+  const T *masks;        // (B, M, D), or null: none
+  const int32_t *owner;  // (n,) row of the batch that a value belongs to
+};
+
 template <class T> struct ProjectArgs {
   CellKind cell;
   int H, D, values;
@@ -47,6 +54,7 @@ template <class T> struct ProjectArgs {
   const int32_t *rows;  // (n,) or null
   const T *kernel;      // (D, G*H)
   const T *bias;        // (G*H,) or null
+  InputDropout<T> drop;
   T *z;                 // out: (n, G*Hp) packed
 };
 
@@ -59,6 +67,7 @@ template <class T> struct ForwardArgs {
   const T *recurrent_kernel;  // (H, G*H)
   const T *recurrent_bias;    // (G*H,) or null; GRU with reset_after only
   const T *h0, *c0;           // (S, H) or null: zeros
+  const T *drop;              // (B, G, H) or null: what each gate's h_prev is multiplied by; then there is no prefix
   T *h, *c;                   // out: (state rows, Hp); see keep
   T *stash;                   // out: (P+N, slots*Hp) or null
   bool keep_h, keep_c;        // false: only blank, prefix and initial rows are kept
@@ -72,6 +81,7 @@ template <class T> struct BackwardArgs {
   int H;
   PlanView plan;
   const T *recurrent_kernel;
+  const T *drop;          // as in forward
   const T *h, *c;         // as forward left them, everything kept
   T *stash;               // in: as forward left it; out: gradients of the pre-activations
   const T *d_outputs;     // (1+P+N, d_ld) or null: gradients of the output rows
@@ -95,6 +105,7 @@ template <class T> struct ProjectBackwardArgs {
   size_t ld;
   const int32_t *rows;
   const T *kernel;
+  InputDropout<T> drop;  // as in project: every value has one position
   const T *stash;    // gradients of the pre-activations
   const T *frequent; // (K, G*Hp), as backward gave it, or null
   T *d_kernel;       // out: (D, G*H) or null

@@ -1,13 +1,11 @@
 // projection.h: x W + b for every distinct row of the input, and the way back: sums of gradients over the positions
 // that share a row, then dW, db and the gradient of the rows.
 #pragma once
-#include "cells/cell.h"
+#include "projection_dropped.h"
 
 namespace UNROLLED_LEVEL {
 
 using unrolled::MatmulArgs;
-using unrolled::ProjectArgs;
-using unrolled::ProjectBackwardArgs;
 
 constexpr int rows_at_once = most_together;
 
@@ -15,6 +13,7 @@ template <template <class> class Cell, class T> struct Projection {
   static constexpr int G = Cell<T>::gates, slots = Cell<T>::slots, W = width<T>;
 
   static void forward(const ProjectArgs<T> &args) {
+    if (args.drop.masks) return DroppedProjection<G, T>::forward(args);
     const int H = args.H, Hp = round_up(H, W), N = G * Hp, D = args.D;
     Scratch<T> panels(size_t(D) * N), bias(N);
     pack_panels<T>(D, N, panels, [&](int v, int k, T *to) {
@@ -128,6 +127,7 @@ template <template <class> class Cell, class T> struct Projection {
     const int H = args.H, Hp = round_up(H, W), N = G * Hp, values = args.plan.values, D = args.D;
     Scratch<T> sums(size_t(values) * N);
     sum_positions(args, Hp, sums);
+    if (args.drop.masks) return DroppedProjection<G, T>::backward(args, Hp, sums);
     if (args.d_kernel || args.d_bias) kernel_gradient(args, Hp, sums);
     if (!args.d_values) return;
     Scratch<T> panels(size_t(N) * round_up(D, W));

@@ -2,20 +2,18 @@
 // for any); a block runs its rows step by step, longest first, rows dropping out as they end.
 #pragma once
 #include "cells/cell.h"
+#include "dropout.h"
 
 namespace UNROLLED_LEVEL {
-
-using unrolled::BackwardArgs;
-using unrolled::ForwardArgs;
-using unrolled::PlanView;
 
 constexpr int most_block = 32;
 
 // Rows of a block: as many as the registers take when the weights stay in the first cache; more when weights come from
 // farther away, so that what is fetched serves more rows; fewer when there would be too few blocks to share out.
-template <class T> static int block_count(int rows, int H, int gates) {
+// together: gates that go through the registers at once.
+template <class T> static int block_count(int rows, int H, int gates, int together) {
   const size_t bytes = size_t(H) * H * gates * sizeof(T);
-  const int fit = rows_for(gates);
+  const int fit = rows_for(together);
   int most = bytes <= (48 << 10) ? fit : bytes <= (512 << 10) ? 2 * fit : most_block;
   if (most > most_block) most = most_block;
   const int parts = bytes <= (512 << 10) ? 4 : 2;
@@ -41,14 +39,14 @@ template <template <class> class Cell, class T> struct Recurrence {
   struct Packed {
     Scratch<T> forward, backward, forward2, backward2, bias;
     Weights<T> w;
-    Packed(const T *U, const T *recurrent_bias, int H, Activation a, Activation ra, bool back)
+    Packed(const T *U, const T *recurrent_bias, int H, Activation a, Activation ra, bool back, bool apart)
         : forward(size_t(H) * G * round_up(H, W)),
           backward(back ? size_t(G) * round_up(H, W) * round_up(H, W) : 0),
           forward2(size_t(H) * round_up(H, W)),
           backward2(back ? size_t(round_up(H, W)) * round_up(H, W) : 0),
           bias(size_t(G) * round_up(H, W)) {
-      w = {H, round_up(H, W), forward, backward, forward2, backward2, nullptr, a, ra};
-      Cell<T>::pack(U, H, w, forward, back ? backward.p : nullptr, forward2, back ? backward2.p : nullptr);
+      w = {H, round_up(H, W), forward, backward, forward2, backward2, nullptr, apart, a, ra};
+      Cell<T>::pack(U, w, forward, back ? backward.p : nullptr, forward2, back ? backward2.p : nullptr);
       if (recurrent_bias) {
         for (int c = 0; c < G * w.Hp; c++) {
           const int unit = c / (G * W) * W + c % W, g = c / W % G;
@@ -65,6 +63,7 @@ template <template <class> class Cell, class T> struct Recurrence {
     const ForwardArgs<T> &args;
     const Weights<T> &w;
     int *prefix_done;  // steps of the shared prefix that have run
+    const StateMasks<T> &masks;
     // Where state row i stands: without keep only blank, prefix and initial rows are kept.
     T *row_of(T *base, bool keep, int i) const {
       const PlanView &p = args.plan;
@@ -79,7 +78,12 @@ template <template <class> class Cell, class T> struct Recurrence {
       const int Hp = w.Hp;
       const T *x[most_block], *h_prev[most_block], *c_prev[most_block];
       T *h[most_block], *c[most_block], *stash[most_block];
-      Scratch<T> room(size_t(n) * Hp * (4 + slots));
+      Scratch<T> room(size_t(n) * Hp * (4 + slots)), masked(w.apart ? size_t(n) * G * Hp : 0);
+      const T *dropped_rows[G][most_block], *const *dropped[G];
+      for (int g = 0; g < G; g++) {
+        dropped[g] = dropped_rows[g];
+        for (int r = 0; r < n && w.apart; r++) dropped_rows[g][r] = masked + (size_t(r) * G + g) * Hp;
+      }
       for (int r = 0; r < n; r++) h_prev[r] = h_row(runs[r].start), c_prev[r] = c_row(runs[r].start);
       int active = n;
       const bool prefix = original == nullptr;
@@ -99,7 +103,13 @@ template <template <class> class Cell, class T> struct Recurrence {
           c[r] = !args.c ? nullptr : args.keep_c || prefix ? row_of(args.c, true, 1 + i) : spare + (2 + (s & 1)) * Hp;
           stash[r] = args.stash ? args.stash + size_t(i) * slots * Hp : spare + 4 * Hp;
         }
-        Cell<T>::forward(w, {active, x, h_prev, c_prev, h, c, stash});
+        for (int r = 0; r < active && w.apart; r++) {
+          const T *mask = masks.of_row(original[r]);
+          T *to = masked + size_t(r) * G * Hp;
+          for (int g = 0; g < G; g++, mask += Hp, to += Hp)
+            for (int u = 0; u < Hp; u += W) store<T>(to + u, load<T>(h_prev[r] + u) * load<T>(mask + u));
+        }
+        Cell<T>::forward(w, {active, x, h_prev, c_prev, h, c, stash, dropped});
         for (int r = 0; r < active; r++) h_prev[r] = h[r], c_prev[r] = c[r];
         if (prefix) __atomic_store_n(prefix_done, s + 1, __ATOMIC_RELEASE);
       }
@@ -126,10 +136,11 @@ template <template <class> class Cell, class T> struct Recurrence {
   static void forward(const ForwardArgs<T> &args) {
     const PlanView &plan = args.plan;
     const Packed packed(args.recurrent_kernel, args.recurrent_bias, args.H, args.activation,
-                        args.recurrent_activation, false);
+                        args.recurrent_activation, false, args.drop != nullptr);
     const Weights<T> &w = packed.w;
     int prefix_done = 0;
-    const Forward pass{args, w, &prefix_done};
+    const StateMasks<T> masks(args.drop, plan, G, w.H, w.Hp);
+    const Forward pass{args, w, &prefix_done, masks};
     const auto start_states = [&](T *base, bool keep, const T *given) {
       memset(base, 0, sizeof(T) * w.Hp);
       for (int s = 0; s < plan.initial; s++) {
@@ -141,7 +152,7 @@ template <template <class> class Cell, class T> struct Recurrence {
     start_states(args.h, args.keep_h, args.h0);
     if (args.c) start_states(args.c, args.keep_c, args.c0);
     // The shared prefix is the first task; long rows, which leave it early or never, run beside it.
-    const int blocks = block_count<T>(plan.batch, w.H, G), first_initial = 1 + plan.prefix + plan.own;
+    const int blocks = block_count<T>(plan.batch, w.H, G, w.apart ? 1 : G), first_initial = 1 + plan.prefix + plan.own;
     unrolled::parallel_for(blocks + 1, [&](int task) {
       Run runs[most_block];
       if (task == 0) {
@@ -222,24 +233,33 @@ template <template <class> class Cell, class T> struct Recurrence {
     const Weights<T> &w;
     T *dh_start, *dc_start;  // (B, Hp) by place in the order: gradients of the states that rows start from
     T *dh_prefix, *dc_prefix;  // (P+1, Hp): what is handed to the shared trajectory, by state row
+    const StateMasks<T> &masks;
 
     // products, sums: where the products over these steps, and x's gradients at frequent values, are added while what they
-    // read is still near; or null.
-    void run(int n, const Run *runs, T *const *dh, T *const *dc, bool prefix, T *products, T *sums) const {
+    // read is still near; or null. original: rows of the batch, or null for the prefix.
+    void run(int n, const Run *runs, T *const *dh, T *const *dc, const int32_t *original, T *products, T *sums) const {
+      const bool prefix = original == nullptr;
       const PlanView &plan = args.plan;
       const int Hp = w.Hp;
       constexpr int together = 96;
       int32_t done[together + most_block] = {};  // positions whose products are not added yet
       int waiting = 0;
       const auto add_waiting = [&] {
-        if (products) add_products(args, w, waiting, [&](int j) { return done[j]; }, products);
+        const auto position = [&](int j) { return done[j]; };
+        if (products && w.apart)
+          add_dropped_products<Cell, T>(args, masks, waiting, position, products, 0, G, 0, Hp);
+        else if (products)
+          add_products(args, w, waiting, position, products);
         if (sums) add_frequent(done, waiting, sums);
         waiting = 0;
       };
       T *stash[most_block], *scratch[most_block];
       const T *h_prev[most_block], *c_prev[most_block], *h[most_block], *c[most_block];
-      Scratch<T> room(size_t(n) * Hp);
-      for (int r = 0; r < n; r++) scratch[r] = room + size_t(r) * Hp;
+      const T *drop[most_block] = {};
+      const int rooms = w.apart ? 3 : 1;
+      Scratch<T> room(size_t(n) * Hp * rooms);
+      for (int r = 0; r < n; r++) scratch[r] = room + size_t(r) * Hp * rooms;
+      for (int r = 0; r < n && w.apart && !prefix; r++) drop[r] = masks.of_row(original[r]);
       int active = 0;
       for (int s = runs[0].length - 1; s >= 0; s--) {
         while (active < n && runs[active].length > s) active++;
@@ -268,7 +288,7 @@ template <template <class> class Cell, class T> struct Recurrence {
           if (args.d_h) memcpy(args.d_h + (i + 1) * Hp, dh[r], sizeof(T) * Hp);
           if (args.d_c) memcpy(args.d_c + (i + 1) * Hp, dc[r], sizeof(T) * Hp);
         }
-        Cell<T>::backward(w, {active, stash, h_prev, c_prev, h, c, dh, dc, scratch});
+        Cell<T>::backward(w, {active, stash, h_prev, c_prev, h, c, dh, dc, scratch, drop});
         waiting += active;
         if (waiting >= together) add_waiting();
       }
@@ -304,21 +324,24 @@ template <template <class> class Cell, class T> struct Recurrence {
         if (args.d_last && plan.last_row[b])
           for (int u = 0; u < H; u++) dh[r][u] += args.d_last[b * H + u];
       }
-      run(last - first, runs, dh, dc, false, products, sums);
+      run(last - first, runs, dh, dc, plan.order + first, products, sums);
     }
   };
 
   static void backward(const BackwardArgs<T> &args) {
     const PlanView &plan = args.plan;
-    const Packed packed(args.recurrent_kernel, nullptr, args.H, args.activation, args.recurrent_activation, true);
+    const Packed packed(args.recurrent_kernel, nullptr, args.H, args.activation, args.recurrent_activation, true,
+                        args.drop != nullptr);
     const Weights<T> &w = packed.w;
-    const int Hp = w.Hp, blocks = block_count<T>(plan.batch, w.H, G);
+    const int Hp = w.Hp, blocks = block_count<T>(plan.batch, w.H, G, w.apart ? 1 : G);
     const size_t size = products_size(w.H, Hp), prefix_size = size_t(plan.prefix + 1) * Hp;
     const bool by_block = size * sizeof(T) <= (512 << 10);
     const size_t frequent = args.frequent ? size_t(plan.frequent_values) * G * Hp : 0;
     Scratch<T> starts(size_t(plan.batch) * Hp * 2), joined(2 * prefix_size), partial(by_block ? (blocks + 1) * size : size);
     Scratch<T> sums((blocks + 1) * frequent);
-    const Backward pass{args, w, starts, starts + size_t(plan.batch) * Hp, joined, joined + prefix_size};
+    const StateMasks<T> masks(args.drop, plan, G, w.H, Hp);
+    if (w.apart) masks.find_owners(plan);
+    const Backward pass{args, w, starts, starts + size_t(plan.batch) * Hp, joined, joined + prefix_size, masks};
 
     memset(partial, 0, sizeof(T) * size * (by_block ? blocks + 1 : 1));
     unrolled::parallel_for(blocks, [&](int block) {
@@ -356,7 +379,7 @@ template <template <class> class Cell, class T> struct Recurrence {
       Scratch<T> carried(size_t(2) * Hp);
       memset(carried, 0, sizeof(T) * 2 * Hp);
       T *dh[1] = {carried}, *dc[1] = {carried + Hp};
-      pass.run(1, &run, dh, dc, true, by_block ? partial.p : nullptr, frequent ? sums.p : nullptr);
+      pass.run(1, &run, dh, dc, nullptr, by_block ? partial.p : nullptr, frequent ? sums.p : nullptr);
       to_initial(0, dh[0], dc[0]);
     };
     const auto add_up = [&](T *of_blocks, size_t entries) {  // the first block's own become all blocks'
@@ -375,10 +398,15 @@ template <template <class> class Cell, class T> struct Recurrence {
     } else {
       // Large layers: all positions at once, cut by columns.
       constexpr int panel = 4 * panel_columns * W;
-      unrolled::parallel_for((G * Hp + panel - 1) / panel, [&](int j) {
-        add_products(args, w, plan.prefix + plan.own, [](int i) { return i; }, partial, j * panel, (j + 1) * panel);
+      const int all = plan.prefix + plan.own, panels = (Hp + panel - 1) / panel;  // panels of a gate
+      const auto position = [](int i) { return i; };
+      unrolled::parallel_for(w.apart ? G * panels : (G * Hp + panel - 1) / panel, [&](int j) {
+        if (!w.apart) return add_products(args, w, all, position, partial, j * panel, (j + 1) * panel);
+        const int from = j % panels * panel, to = from + panel < Hp ? from + panel : Hp;
+        add_dropped_products<Cell, T>(args, masks, all, position, partial, j / panels, j / panels + 1, from, to);
       });
     }
+    if (w.apart) return unpack_dropped_products<T>(args, G, Hp, partial);
     unpack_products(args, Hp, partial);
   }
 };

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from unrolled import _native, engine, reference
 from unrolled.batch import Sequence
 from unrolled.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN
+from unrolled.layers.recurrent_dropout import NONE, Factors
 from unrolled.parameters import Gradients, Mode
 
 CELLS = tuple(engine.CELLS)
@@ -60,6 +61,7 @@ class Case:
     d_y: np.ndarray
     d_h: np.ndarray
     d_c: np.ndarray
+    factors: Factors = NONE
     results: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -72,6 +74,7 @@ def random_case(
     states: bool = False,
     lead: bool = False,
     dtype: str = "float64",
+    dropped: str = "",  # "input", "state", both, and "gates": of the input too, each gate its own
     **options: Any,
 ) -> Case:
     batch, steps, features, units = shape
@@ -100,14 +103,27 @@ def random_case(
         rng.normal(size=(batch, steps, units)),
         rng.normal(size=(batch, units)),
         rng.normal(size=(batch, units)),
+        random_factors(layer, batch, features, dropped, rng) if dropped else NONE,
     )
+
+
+def random_factors(layer: Recurrent, batch: int, features: int, dropped: str, rng: np.random.Generator) -> Factors:
+    """A third dropped; the others each multiplied by something else, so that no two can be mistaken for each other."""
+    gates = layer.kind.gates
+
+    def draw(*shape: int) -> np.ndarray:
+        return ((rng.random(shape) > 0.33) * rng.uniform(0.8, 1.8, shape)).astype(layer.dtype)
+
+    of_input = draw(batch, gates if "gates" in dropped else 1, features) if "input" in dropped else None
+    return Factors(of_input, draw(batch, gates, layer.units) if "state" in dropped else None)
 
 
 def run_engine(case: Case) -> dict[str, np.ndarray]:
     """Outputs and all gradients as the engine computes them, under the reference's names."""
     layer = case.layer
     sequence = Sequence.from_array(case.x, case.mask)
-    y, backprop = layer.forward(sequence, Mode(keep=True), case.states)
+    layer.draw_factors = lambda batch, mode: case.factors  # type: ignore[method-assign]
+    y, backprop = layer.forward(sequence, Mode(training=case.factors.any, keep=True), case.states)
     found = {"outputs": y[0].to_array(), "h": y[1]} | ({"c": y[2]} if layer.kind.states == 2 else {})
     gradients = Gradients()
     d_y = y[0].collect(case.d_y.astype(layer.dtype))
@@ -123,6 +139,8 @@ def run_engine(case: Case) -> dict[str, np.ndarray]:
 
 def run_reference(case: Case) -> dict[str, np.ndarray]:
     """The same from reference.py, in float64."""
+    if case.factors.any:
+        return run_reference_by_row(case)
     layer = case.layer
     wide = [p.value.astype(np.float64) for p in layer.weights]
     states = [s.astype(np.float64) for s in case.states or []]
@@ -148,6 +166,40 @@ def run_reference(case: Case) -> dict[str, np.ndarray]:
     d_values = np.zeros((sequence.n, case.x.shape[2]))
     np.add.at(d_values, sequence.index.reshape(-1), back["d_x"].reshape(-1, case.x.shape[2]))
     return expected | {"d_values": d_values}
+
+
+def run_reference_by_row(case: Case) -> dict[str, np.ndarray]:
+    """Under dropout each row runs through a network of its own (reference.thinned); gradients add."""
+    layer, gates, found = case.layer, case.layer.kind.gates, []
+    weights = reference.Weights(*(p.value.astype(np.float64) for p in layer.weights))
+    for b in range(len(case.x)):
+        masks = [None if f is None else f[b].astype(np.float64) for f in (case.factors.input, case.factors.state)]
+        thin = make_layer(
+            case.cell, layer.units, activation=layer.activation, recurrent_activation=layer.recurrent_activation,
+            go_backwards=layer.go_backwards, use_bias=layer.use_bias, dtype="float64",
+        )  # fmt: skip
+        thin.build((None, *case.x.shape[1:]))
+        thin.set_weights([w for w in reference.thinned(weights, gates, *masks) if w is not None])
+        row = slice(b, b + 1)
+        one = replace(
+            case, layer=thin, x=case.x[row], mask=None if case.mask is None else case.mask[row],
+            states=None if case.states is None else [s[row] for s in case.states],
+            d_y=case.d_y[row], d_h=case.d_h[row], d_c=case.d_c[row], factors=NONE,
+        )  # fmt: skip
+        results = run_reference(one)
+        back = reference.thinned(
+            reference.Weights(results["d_kernel"], results["d_recurrent_kernel"]), gates, *masks
+        )
+        found.append(results | {"d_kernel": back.kernel, "d_recurrent_kernel": back.recurrent_kernel})
+    sums = ("d_kernel", "d_recurrent_kernel", "d_bias")
+    joined = {name: sum(r[name] for r in found) for name in sums if name in found[0]}
+    joined |= {name: np.concatenate([r[name] for r in found]) for name in found[0] if name not in (*sums, "d_values")}
+    sequence = Sequence.from_array(case.x, case.mask)
+    d_values = np.zeros((sequence.n, case.x.shape[2]))
+    for b, results in enumerate(found):
+        alone = Sequence.from_array(case.x[b : b + 1], None if case.mask is None else case.mask[b : b + 1])
+        np.add.at(d_values, sequence.index[b], results["d_values"][alone.index[0]])
+    return joined | {"d_values": d_values}
 
 
 def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], tolerance: float) -> None:

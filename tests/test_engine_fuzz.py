@@ -122,23 +122,24 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
     rows = rng.permutation(V)[:n].astype(np.int32)
     project = {
         "cell": kind.number, "units": H, "table": array(V, D), "rows": rows, "kernel": array(D, G * H),
-        "bias": array(G * H),
+        "bias": array(G * H), "drop": None, "owner": None,
     }  # fmt: skip
     forward = {
         "cell": kind.number, "activation": 0, "recurrent_activation": 1, "plan": plan, "z": _native.project(**project),
         "recurrent_kernel": array(H, G * H), "recurrent_bias": array(G * H) if kind.biases == 2 else None,
-        "h0": array(1, H), "c0": array(1, H), "keep": True, "sequences": True,
+        "h0": array(1, H), "c0": array(1, H), "drop": None, "keep": True, "sequences": True,
     }  # fmt: skip
     h, c, stash = _native.forward(**forward)[:3]
     backward = {
         "cell": kind.number, "activation": 0, "recurrent_activation": 1, "plan": plan,
-        "recurrent_kernel": forward["recurrent_kernel"], "h": h, "c": c, "stash": stash,
+        "recurrent_kernel": forward["recurrent_kernel"], "drop": None, "h": h, "c": c, "stash": stash,
         "d_outputs": array(1 + plan.row_steps, H), "d_last": array(B, H), "d_final_h": array(B, H),
         "d_final_c": array(B, H),
     }  # fmt: skip
     project_backward = {
         "cell": kind.number, "plan": plan, "table": project["table"], "rows": rows, "kernel": project["kernel"],
-        "stash": stash.copy(), "frequent": array(0, 1), "want_kernel": True, "want_bias": True, "want_values": True,
+        "drop": None, "owner": None, "stash": stash.copy(), "frequent": array(0, 1), "want_kernel": True,
+        "want_bias": True, "want_values": True,
     }  # fmt: skip
     value, gradient = array(V, D), array(n, D)
     return {

@@ -1,4 +1,4 @@
-"""The third oracle: what Keras on TensorFlow computed for 77 cases, kept in golden/golden.npz.
+"""The third oracle: what Keras on TensorFlow computed for 92 cases, kept in golden/golden.npz and golden/dropout.npz.
 
 float32 on both sides; 1e-5 of each tensor's largest entry leaves room for two orders of summation over a few hundred
 terms, and for nothing else. The cases stand away from kinks (golden/make_golden.py).
@@ -13,16 +13,20 @@ import numpy as np
 import pytest
 
 from golden.case import Case, differences
-from golden.cases import all_cases
+from golden.cases import all_cases, dropout_cases
 from golden.with_unrolled import run
 
-GOLDEN = Path(__file__).parent / "golden" / "golden.npz"
+FOLDER = Path(__file__).parent / "golden"
+CASES = all_cases() + dropout_cases()
 
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, np.ndarray]:
-    with np.load(GOLDEN) as file:
-        return dict(file)
+    found = {}
+    for name in ("golden", "dropout"):
+        with np.load(FOLDER / f"{name}.npz") as file:
+            found |= dict(file)
+    return found
 
 
 def kept(golden: dict[str, np.ndarray], case: Case) -> tuple[Case, dict[str, np.ndarray]]:
@@ -32,7 +36,7 @@ def kept(golden: dict[str, np.ndarray], case: Case) -> tuple[Case, dict[str, np.
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_outputs_and_gradients_are_keras(case: Case, dtype: str, golden: dict[str, np.ndarray]) -> None:
     case, expected = kept(golden, case)
     wrong = {name: far for name, far in differences(run(case, dtype), expected).items() if far > 1e-5}
@@ -40,4 +44,4 @@ def test_outputs_and_gradients_are_keras(case: Case, dtype: str, golden: dict[st
 
 
 def test_every_kept_case_is_run(golden: dict[str, np.ndarray]) -> None:
-    assert {name.split("/")[0] for name in golden} - {"made with"} == {case.name for case in all_cases()}
+    assert {name.split("/")[0] for name in golden} - {"made with"} == {case.name for case in CASES}

@@ -91,9 +91,9 @@ def test_weights_are_arrays_for_numpy_and_cannot_be_changed_through_it():
 def test_a_layer_shows_all_its_arguments():
     assert list(inspect.signature(LSTM).parameters) == [
         "units", "activation", "recurrent_activation", "unit_forget_bias", "use_bias", "kernel_initializer",
-        "recurrent_initializer", "bias_initializer", "return_sequences", "return_state", "go_backwards", "stateful",
-        "unroll", "name", "trainable", "dtype", "input_shape", "batch_input_shape", "input_dim", "input_length",
-        "weights",
+        "recurrent_initializer", "bias_initializer", "dropout", "recurrent_dropout", "return_sequences", "return_state",
+        "go_backwards", "stateful", "unroll", "name", "trainable", "dtype", "input_shape", "batch_input_shape",
+        "input_dim", "input_length", "weights",
     ]  # fmt: skip
     assert "noise_shape" not in inspect.signature(layers.SpatialDropout1D).parameters
     assert [p.kind for p in inspect.signature(SimpleRNN).parameters.values()][:2] == [inspect.Parameter(
@@ -113,12 +113,6 @@ def test_arguments_of_keras_that_are_switched_off_are_taken():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: LSTM(3, name="l", dropout=0.2),
-         'LSTM "l": dropout=0.2 is not supported. Put SpatialDropout1D(rate) in front of the layer: dropout of the '
-         "input is the same."),
-        (lambda: GRU(3, name="g", recurrent_dropout=0.1),
-         'GRU "g": recurrent_dropout=0.1 is not supported. Leave it out, or put SpatialDropout1D(rate) in front of the '
-         "layer."),
         (lambda: Dense(3, name="d", kernel_regularizer="l2"),
          "Dense \"d\": kernel_regularizer='l2' is not supported. Leave it out; optimizers.AdamW(weight_decay=...) "
          "keeps weights small."),

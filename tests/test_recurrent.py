@@ -341,6 +341,6 @@ def test_native_functions_refuse_arrays_that_do_not_fit():
     plan = _native.plan(x.index, None, x.lead, x.n, False, False)
     z = np.zeros((x.n, 3), np.float32)
     with pytest.raises(ValueError, match="z "):
-        _native.forward(0, 0, 0, plan, z, np.zeros((4, 4), np.float32), None, None, None, False, False)
+        _native.forward(0, 0, 0, plan, z, np.zeros((4, 4), np.float32), None, None, None, None, False, False)
     with pytest.raises(TypeError):  # an array of another dtype is never converted behind one's back
         _native.project(0, 4, x.table, x.rows, np.zeros((3, 4)), None)

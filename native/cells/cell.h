@@ -3,6 +3,9 @@
 // A cell struct Cell<T> has: gates (G: groups of columns of kernel), slots (values kept a unit and step), has_c;
 // pack (weights into the orders that forward and backward read); forward and backward of one step; maps (which products
 // give d_recurrent_kernel); x_column (where in a stash row the gradient of gate g's input stands).
+//
+// Under recurrent dropout each gate sees the state before times a mask of its own, so that the product with U is taken gate
+// by gate ("apart"): pack_state, state_product and state_gradient are the one place that knows.
 #pragma once
 #include "../activations.h"
 #include "../kernels.h"
@@ -15,6 +18,7 @@ template <class T> struct Weights {
   const T *forward, *backward;      // packed recurrent kernels
   const T *forward2, *backward2;    // a second pair, where a cell needs one
   const T *bias;                    // packed recurrent bias or null
+  bool apart;                       // recurrent kernels are packed gate by gate, for recurrent dropout
   Activation activation, recurrent_activation;
 };
 
@@ -26,6 +30,7 @@ template <class T> struct ForwardStep {
   T *const *h;             // out
   T *const *c;             // out
   T *const *stash;         // out (slots*Hp)
+  const T *const *const *dropped;  // if apart: for each gate, h_prev times the gate's mask (Hp)
 };
 
 template <class T> struct BackwardStep {
@@ -34,7 +39,8 @@ template <class T> struct BackwardStep {
   const T *const *h_prev, *const *c_prev, *const *h, *const *c;
   T *const *dh;                  // in: dL/dh of this step; out: of the one before
   T *const *dc;
-  T *const *scratch;             // (Hp)
+  T *const *scratch;             // (Hp); (3*Hp) if apart
+  const T *const *drop;          // if apart: the row's masks, (G, Hp)
 };
 
 // One product of d_recurrent_kernel: rows from h_prev (stash_a < 0) or from the stash at stash_a; columns of the
@@ -78,6 +84,50 @@ static void back_through(int Hp, int K, int n, const T *const *a, const T *b, co
     const int columns = (Hp - at) / W < panel_columns ? (Hp - at) / W : panel_columns;
     rows_product<T>(columns, n, a, b + size_t(at) * K, K, init, out, at);
     at += columns * W;
+  }
+}
+
+// The recurrent kernels of `gates` gates from first_gate on, for state_product and state_gradient (unless null).
+template <class T>
+static void pack_state(const Weights<T> &w, const T *U, int all_gates, int first_gate, int gates, T *forward, T *backward) {
+  const int parts = w.apart ? gates : 1, together = gates / parts;
+  for (int part = 0; part < parts; part++) {
+    const int first = first_gate + part * together;
+    pack_forward<T>(U, w.H, all_gates, first, together, forward + size_t(part) * w.H * w.Hp);
+    if (backward) pack_backward<T>(U, w.H, all_gates, first, together, backward + size_t(part) * w.Hp * w.Hp);
+  }
+}
+
+// out = init + h_prev U for W units from u on and gates 0 .. C-1, at column `at` of init and out.
+template <class T, int C>
+static inline void state_product(const Weights<T> &w, const ForwardStep<T> &s, int u, const T *const *init, T *const *out,
+                                 size_t at) {
+  if (!w.apart) return rows_product<T, C>(s.n, s.h_prev, w.forward + size_t(u) * C * w.H, w.H, init, out, at);
+  for (int g = 0; g < C; g++)
+    rows_product<T, 1>(s.n, s.dropped[g], w.forward + (size_t(g) * w.Hp + u) * w.H, w.H, init, out, at + g * width<T>);
+}
+
+// The columns of one gate out of a row packed [unit block][gates][W].
+template <class T> static inline void take_gate(int Hp, int gates, int g, const T *row, T *out) {
+  constexpr int W = width<T>;
+  for (int u = 0; u < Hp; u += W) store<T>(out + u, load<T>(row + size_t(u) * gates + g * W));
+}
+
+// out = init + dz U^T for the gradients dz of gates 0 .. gates-1, which stand first in the stash: the way back to h_prev.
+template <class T>
+static void state_gradient(const Weights<T> &w, const BackwardStep<T> &s, int gates, const T *const *init, T *const *out) {
+  constexpr int W = width<T>;
+  if (!w.apart) return back_through<T>(w.Hp, gates * w.Hp, s.n, s.stash, w.backward, init, out);
+  T *dz[most_together], *d[most_together];
+  for (int r = 0; r < s.n; r++) dz[r] = s.scratch[r] + w.Hp, d[r] = s.scratch[r] + 2 * w.Hp;
+  for (int g = 0; g < gates; g++) {
+    for (int r = 0; r < s.n; r++) take_gate<T>(w.Hp, gates, g, s.stash[r], dz[r]);
+    back_through<T>(w.Hp, w.Hp, s.n, dz, w.backward + size_t(g) * w.Hp * w.Hp, nullptr, d);
+    for (int r = 0; r < s.n; r++)
+      for (int u = 0; u < w.Hp; u += W) {
+        const Vec<T> before = g ? load<T>(out[r] + u) : init ? load<T>(init[r] + u) : Vec<T>{};
+        store<T>(out[r] + u, before + load<T>(s.drop[r] + size_t(g) * w.Hp + u) * load<T>(d[r] + u));
+      }
   }
 }
 

@@ -12,10 +12,8 @@ template <class T> struct Gru {
   static constexpr bool has_c = false, recurrent_bias = true;
   static constexpr int W = width<T>;
 
-  static void pack(const T *U, int H, Weights<T> &w, T *forward, T *backward, T *, T *) {
-    pack_forward<T>(U, H, 3, 0, 3, forward);
-    if (backward) pack_backward<T>(U, H, 3, 0, 3, backward);
-    (void)w;
+  static void pack(const T *U, Weights<T> &w, T *forward, T *backward, T *, T *) {
+    pack_state<T>(w, U, 3, 0, 3, forward, backward);
   }
 
   static void forward(const Weights<T> &w, const ForwardStep<T> &s) {
@@ -24,7 +22,7 @@ template <class T> struct Gru {
     for (int r = 0; r < s.n; r++) bias[r] = w.bias;
     for (int u = 0; u < w.Hp; u += W) {
       const size_t at = size_t(u) * 3, g_at = size_t(w.Hp) * 3 + u;
-      rows_product<T, 3>(s.n, s.h_prev, w.forward + at * w.H, w.H, w.bias ? bias : nullptr, s.stash, at);
+      state_product<T, 3>(w, s, u, w.bias ? bias : nullptr, s.stash, at);
       for (int r = 0; r < s.n; r++) {
         T *q = s.stash[r] + at;
         store<T>(q, load<T>(q) + load<T>(s.x[r] + at));
@@ -59,7 +57,7 @@ template <class T> struct Gru {
         store<T>(p, dg);
         store<T>(s.dh[r] + u, dh * z);
       }
-    back_through<T>(w.Hp, 3 * w.Hp, s.n, s.stash, w.backward, s.dh, s.dh);
+    state_gradient<T>(w, s, 3, s.dh, s.dh);
   }
 
   static int maps(int Hp, RecurrentMap *out) {

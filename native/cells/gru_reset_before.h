@@ -13,24 +13,20 @@ template <class T> struct GruResetBefore {
   static constexpr bool has_c = false, recurrent_bias = false;
   static constexpr int W = width<T>;
 
-  static void pack(const T *U, int H, Weights<T> &w, T *forward, T *backward, T *forward2, T *backward2) {
-    pack_forward<T>(U, H, 3, 0, 2, forward);
-    pack_forward<T>(U, H, 3, 2, 1, forward2);
-    if (backward) {
-      pack_backward<T>(U, H, 3, 0, 2, backward);
-      pack_backward<T>(U, H, 3, 2, 1, backward2);
-    }
-    (void)w;
+  static void pack(const T *U, Weights<T> &w, T *forward, T *backward, T *forward2, T *backward2) {
+    pack_state<T>(w, U, 3, 0, 2, forward, backward);
+    pack_state<T>(w, U, 3, 2, 1, forward2, backward2);
   }
 
   static void forward(const Weights<T> &w, const ForwardStep<T> &s) {
     const T one = 1;
     const size_t rh_at = size_t(w.Hp) * 2, g_at = size_t(w.Hp) * 3;
+    const T *const *h = w.apart ? s.dropped[2] : s.h_prev;  // what the candidate sees
     const T *rh[64];
     for (int r = 0; r < s.n; r++) rh[r] = s.stash[r] + rh_at;
     for (int u = 0; u < w.Hp; u += W) {
       const size_t at = size_t(u) * 2;
-      rows_product<T, 2>(s.n, s.h_prev, w.forward + at * w.H, w.H, nullptr, s.stash, at);
+      state_product<T, 2>(w, s, u, nullptr, s.stash, at);
       for (int r = 0; r < s.n; r++) {
         T *q = s.stash[r] + at;
         store<T>(q, load<T>(q) + load<T>(s.x[r] + size_t(u) * 3));
@@ -39,7 +35,7 @@ template <class T> struct GruResetBefore {
       activate<T>(w.recurrent_activation, s.n, s.stash, at);
       activate<T>(w.recurrent_activation, s.n, s.stash, at + W);
       for (int r = 0; r < s.n; r++)
-        store<T>(s.stash[r] + rh_at + u, load<T>(s.stash[r] + at + W) * load<T>(s.h_prev[r] + u));
+        store<T>(s.stash[r] + rh_at + u, load<T>(s.stash[r] + at + W) * load<T>(h[r] + u));
     }
     for (int u = 0; u < w.Hp; u += W) {
       rows_product<T, 1>(s.n, rh, w.forward2 + size_t(u) * w.H, w.H, nullptr, s.stash, g_at + u);
@@ -74,11 +70,13 @@ template <class T> struct GruResetBefore {
     for (int r = 0; r < s.n; r++)
       for (int u = 0; u < w.Hp; u += W) {
         T *q = s.stash[r] + size_t(u) * 2 + W;
-        const Vec<T> reset = load<T>(q), d = load<T>(s.scratch[r] + u);
+        const Vec<T> reset = load<T>(q);
+        Vec<T> d = load<T>(s.scratch[r] + u);
+        if (w.apart) d = d * load<T>(s.drop[r] + size_t(w.Hp) * 2 + u);  // the candidate's mask
         store<T>(q, d * load<T>(s.h_prev[r] + u) * slope<T>(ra, reset));
         store<T>(s.dh[r] + u, load<T>(s.dh[r] + u) + d * reset);
       }
-    back_through<T>(w.Hp, 2 * w.Hp, s.n, s.stash, w.backward, s.dh, s.dh);
+    state_gradient<T>(w, s, 2, s.dh, s.dh);
   }
 
   static int maps(int Hp, RecurrentMap *out) {

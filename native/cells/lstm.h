@@ -11,16 +11,14 @@ template <class T> struct Lstm {
   static constexpr bool has_c = true, recurrent_bias = false;
   static constexpr int W = width<T>;
 
-  static void pack(const T *U, int H, Weights<T> &w, T *forward, T *backward, T *, T *) {
-    pack_forward<T>(U, H, 4, 0, 4, forward);
-    if (backward) pack_backward<T>(U, H, 4, 0, 4, backward);
-    (void)w;
+  static void pack(const T *U, Weights<T> &w, T *forward, T *backward, T *, T *) {
+    pack_state<T>(w, U, 4, 0, 4, forward, backward);
   }
 
   static void forward(const Weights<T> &w, const ForwardStep<T> &s) {
     for (int u = 0; u < w.Hp; u += W) {
       const size_t at = size_t(u) * 4;
-      rows_product<T, 4>(s.n, s.h_prev, w.forward + at * w.H, w.H, s.x, s.stash, at);
+      state_product<T, 4>(w, s, u, s.x, s.stash, at);
       activate<T>(w.recurrent_activation, s.n, s.stash, at);
       activate<T>(w.recurrent_activation, s.n, s.stash, at + W);
       activate<T>(w.activation, s.n, s.stash, at + 2 * W);
@@ -55,7 +53,7 @@ template <class T> struct Lstm {
         store<T>(s.dc[r] + u, dc * f);
       }
     }
-    back_through<T>(w.Hp, 4 * w.Hp, s.n, s.stash, w.backward, nullptr, s.dh);
+    state_gradient<T>(w, s, 4, nullptr, s.dh);
   }
 
   static int maps(int Hp, RecurrentMap *out) {

@@ -10,15 +10,13 @@ template <class T> struct SimpleRnn {
   static constexpr bool has_c = false, recurrent_bias = false;
   static constexpr int W = width<T>;
 
-  static void pack(const T *U, int H, Weights<T> &w, T *forward, T *backward, T *, T *) {
-    pack_forward<T>(U, H, 1, 0, 1, forward);
-    if (backward) pack_backward<T>(U, H, 1, 0, 1, backward);
-    (void)w;
+  static void pack(const T *U, Weights<T> &w, T *forward, T *backward, T *, T *) {
+    pack_state<T>(w, U, 1, 0, 1, forward, backward);
   }
 
   static void forward(const Weights<T> &w, const ForwardStep<T> &s) {
     for (int u = 0; u < w.Hp; u += W) {
-      rows_product<T, 1>(s.n, s.h_prev, w.forward + size_t(u) * w.H, w.H, s.x, s.h, u);
+      state_product<T, 1>(w, s, u, s.x, s.h, u);
       activate<T>(w.activation, s.n, s.h, u);
     }
   }
@@ -27,7 +25,7 @@ template <class T> struct SimpleRnn {
     for (int r = 0; r < s.n; r++)
       for (int u = 0; u < w.Hp; u += W)
         store<T>(s.stash[r] + u, load<T>(s.dh[r] + u) * slope<T>(w.activation, load<T>(s.h[r] + u)));
-    back_through<T>(w.Hp, w.Hp, s.n, s.stash, w.backward, nullptr, s.dh);
+    state_gradient<T>(w, s, 1, nullptr, s.dh);
   }
 
   static int maps(int Hp, RecurrentMap *out) {

@@ -33,7 +33,16 @@ def drop_buffers() -> None: ...
 def cells() -> list[tuple[str, int, int, int, int]]: ...
 def plan(index: Array, mask: Array | None, lead: Array, values: int, reverse: bool, row_states: bool) -> Plan: ...
 def distinct(ids: Array, vocabulary: int) -> tuple[Any, ...]: ...
-def project(cell: int, units: int, table: Array, rows: Array | None, kernel: Array, bias: Array | None) -> Array: ...
+def project(
+    cell: int,
+    units: int,
+    table: Array,
+    rows: Array | None,
+    kernel: Array,
+    bias: Array | None,
+    drop: Array | None = None,
+    owner: Array | None = None,
+) -> Array: ...
 def forward(
     cell: int,
     activation: int,
@@ -44,6 +53,7 @@ def forward(
     recurrent_bias: Array | None,
     h0: Array | None,
     c0: Array | None,
+    drop: Array | None,
     keep: bool,
     sequences: bool,
 ) -> tuple[Array, Array, Array, Array, Array, Array]: ...
@@ -53,6 +63,7 @@ def backward(
     recurrent_activation: int,
     plan: Plan,
     recurrent_kernel: Array,
+    drop: Array | None,
     h: Array,
     c: Array,
     stash: Array,
@@ -68,6 +79,8 @@ def project_backward(
     table: Array,
     rows: Array | None,
     kernel: Array,
+    drop: Array | None,
+    owner: Array | None,
     stash: Array,
     frequent: Array,
     want_kernel: bool,

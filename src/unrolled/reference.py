@@ -224,6 +224,31 @@ CELLS = {
     "gru_reset_after": Cell(GRU_GATES, ("h",), 2, gru_reset_after_step, gru_reset_after_step_backward),
 }
 
+
+
+def thinned(
+    w: Weights, gates: int, input_mask: ArrayLike | None = None, state_mask: ArrayLike | None = None
+) -> Weights:
+    """The weights that one row of a batch meets under dropout that is constant over time.
+
+    Dropping a feature before the product is dropping a row of the matrix: (x * m) W = x (m W), gate by gate. So each
+    row of the batch runs through a network of its own, and the gradient of W is the sum over the rows of m * theirs.
+
+    Args:    gates: G; input_mask: (1, D) for all gates or (G, D); state_mask: (G, H); entries 0 or 1 / (1 - rate);
+             None: all kept.
+    Source:  Gal & Ghahramani 2016, "A theoretically grounded application of dropout in recurrent neural networks".
+    """
+
+    def rows(matrix: Array, mask: ArrayLike | None) -> Array:
+        if mask is None:
+            return matrix
+        by_gate = np.broadcast_to(np.asarray(mask, matrix.dtype), (gates, matrix.shape[0]))
+        thin: Array = matrix * np.repeat(by_gate.T, matrix.shape[1] // gates, axis=1)
+        return thin
+
+    return Weights(rows(w.kernel, input_mask), rows(w.recurrent_kernel, state_mask), w.bias)
+
+
 # --- the loop over time ---
 
 

@@ -29,6 +29,7 @@ class Case:
     initial_state: bool = False
     seed: int = 0
     scale: float = 1.0  # of the kernels
+    training: bool = False  # dropout and recurrent_dropout are active, with the factors of draw_factors
 
 
 def make_layer(spec: Spec, layers: Any, dtype: str = "float32") -> Any:
@@ -89,6 +90,15 @@ def draw_states(case: Case, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
 def draw_cotangents(case: Case, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
     random = np.random.RandomState(case.seed + 3)
     return [uniform(random, shape) for shape in shapes]
+
+
+def draw_factors(case: Case, layer: int, kind: str, shape: tuple[int, ...], rate: float) -> np.ndarray:
+    """What dropout multiplies by (B, masks, features or units), zeros and 1 / (1 - rate).
+
+    layer: the how manyth recurrent layer, forward before backward; kind: "input" or "state".
+    """
+    random = np.random.RandomState(case.seed + 4 + 2 * layer + (kind == "state"))
+    return ((random.random_sample(shape) >= rate) / (1 - rate)).astype(np.float32)
 
 
 def state_shapes(spec: Spec, B: int) -> list[tuple[int, ...]]:

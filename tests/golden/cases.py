@@ -118,6 +118,37 @@ def combination_cases() -> list[Case]:
     ]
 
 
+def dropout_cases() -> list[Case]:
+    """dropout and recurrent_dropout in training, each alone and both: kept in dropout.npz."""
+    cases = []
+    rates = {"input": {"dropout": 0.3}, "state": {"recurrent_dropout": 0.4}}
+    rates["both"] = {**rates["input"], **rates["state"]}
+    for name in CELLS:
+        cases += [
+            Case(f"{name} {label} dropped", (cell(name, 5, **EVERYTHING, **rate),), initial_state=True, training=True)
+            for label, rate in rates.items()
+        ]
+        cases.append(
+            Case(f"{name} both dropped backwards", (cell(name, 17, go_backwards=True, **rates["both"]),), mask="any",
+                 training=True)
+        )  # fmt: skip
+    words: dict[str, Any] = {"vocabulary": 11, "T": 9, "training": True}
+    sequences = {"return_sequences": True}
+    return [
+        *cases,
+        Case("both directions dropped", (both(cell("lstm", 5, **sequences, **rates["both"])),), mask="leading",
+             training=True),
+        Case("ids in front dropped",
+             (("Embedding", {"input_dim": 11, "output_dim": 4}), cell("lstm", 5, **rates["both"])),
+             mask="leading", **words),
+        Case("ids masked stack dropped",
+             (("Embedding", {"input_dim": 11, "output_dim": 4, "mask_zero": True}),
+              cell("gru", 5, **sequences, **rates["both"]), cell("simple_rnn", 5, **sequences, **rates["input"]),
+              both(cell("gru_reset_before", 3, **rates["state"]))),
+             mask="trailing", **words),
+    ]  # fmt: skip
+
+
 def all_cases() -> list[Case]:
     cases = option_cases() + activation_cases() + combination_cases()
     assert len({case.name for case in cases}) == len(cases)

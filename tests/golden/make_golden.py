@@ -1,6 +1,6 @@
-"""Write golden.npz: what Keras on TensorFlow computes for every case. Run by hand with Keras installed.
+"""Write golden.npz, or dropout.npz: what Keras on TensorFlow computes for every case. By hand, with Keras installed.
 
-    python tests/golden/make_golden.py
+    python tests/golden/make_golden.py [golden | dropout]
 
 A case whose results stand at a kink (relu, hard_sigmoid) gets the next seed; the seeds are kept in the file.
 """
@@ -16,13 +16,13 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path[0] = str(HERE.parent)
 
-from golden.cases import all_cases  # noqa: E402
+from golden.cases import all_cases, dropout_cases  # noqa: E402
 from golden.with_keras import keras, run, steady, tf  # noqa: E402
 
 
-def main() -> None:
+def main(name: str = "golden") -> None:
     kept: dict[str, np.ndarray] = {}
-    for case in all_cases():
+    for case in {"golden": all_cases, "dropout": dropout_cases}[name]():
         for attempt in range(20):
             seeded = replace(case, seed=1000 * attempt + len(kept))
             results = run(seeded)
@@ -34,8 +34,8 @@ def main() -> None:
         kept[f"{case.name}/seed"] = np.array(seeded.seed)
         kept |= {f"{case.name}/{name}": value for name, value in results.items()}
     kept["made with"] = np.array(f"Keras {keras.__version__} on TensorFlow {tf.__version__}")
-    np.savez_compressed(HERE / "golden.npz", **kept)
+    np.savez_compressed(HERE / f"{name}.npz", **kept)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

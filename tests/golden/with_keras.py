@@ -12,7 +12,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from golden.case import Case, draw_cotangents, draw_inputs, draw_states, draw_weights, make_layer, state_shapes
+from golden.case import (
+    Case,
+    draw_cotangents,
+    draw_factors,
+    draw_inputs,
+    draw_states,
+    draw_weights,
+    make_layer,
+    state_shapes,
+)
 
 Results = dict[str, np.ndarray]
 
@@ -26,12 +35,14 @@ def run(case: Case, nudge: float = 0.0) -> Results:
     layers = [make_layer(spec, keras.layers) for spec in case.stack]
     x, states = tf.constant(x), [tf.constant(s) for s in given_states(case)]
     forward(layers, x, mask, states)  # builds
+    if case.training:
+        give_factors(case, layers)
     variables = [v for layer in layers for v in layer.weights]
     for variable, value in zip(variables, draw_weights(case, [tuple(v.shape) for v in variables]), strict=True):
         variable.assign(value * np.float32(1 + nudge))
     with tf.GradientTape() as tape:
         tape.watch([*states, *([] if case.vocabulary else [x])])
-        outputs = forward(layers, x, mask, states)
+        outputs = forward(layers, x, mask, states, case.training)
         cotangents = draw_cotangents(case, [tuple(y.shape) for y in outputs])
         total = tf.add_n([tf.reduce_sum(y * d_y) for y, d_y in zip(outputs, cotangents, strict=True)])
     targets = {f"d_s{i}": s for i, s in enumerate(states)} | {f"d_w{i}": v.value for i, v in enumerate(variables)}
@@ -47,7 +58,28 @@ def given_states(case: Case) -> list[np.ndarray]:
     return draw_states(case, state_shapes(first, case.B)) if case.initial_state else []
 
 
-def forward(layers: list, x: tf.Tensor, mask: np.ndarray | None, states: list) -> list:
+def give_factors(case: Case, layers: list) -> None:
+    """Have the cells take the case's factors where they would draw: as many masks as Keras asks for."""
+    parts = [part for layer in layers for part in (getattr(layer, "forward_layer", layer), *backward_of(layer))]
+    for number, layer in enumerate(part for part in parts if isinstance(part, keras.layers.RNN)):
+        cell = layer.cell
+
+        def create(step_input: tf.Tensor, rate: float, number: int = number, cell: object = cell) -> object:
+            kind = "input" if rate == cell.dropout else "state"
+            count = getattr(cell, "dropout_mask_count", None)
+            batch, width = step_input.shape
+            factors = tf.constant(draw_factors(case, number, kind, (batch, count or 1, width), rate))
+            return factors[:, 0] if count is None else [factors[:, i] for i in range(count)]
+
+        assert cell.dropout != cell.recurrent_dropout
+        cell._create_dropout_mask = create
+
+
+def backward_of(layer: object) -> list:
+    return [layer.backward_layer] if hasattr(layer, "backward_layer") else []
+
+
+def forward(layers: list, x: tf.Tensor, mask: np.ndarray | None, states: list, training: bool = False) -> list:
     """All outputs of the last layer; masks travel between layers as Keras passes them on."""
     value = tf.identity(x)
     if mask is not None:
@@ -55,9 +87,9 @@ def forward(layers: list, x: tf.Tensor, mask: np.ndarray | None, states: list) -
     for layer in layers:
         takes_state = states and isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional)
         if takes_state:  # Keras forgets the mask that came with x when a state comes too
-            value = layer(value, initial_state=states, mask=getattr(value, "_keras_mask", None))
+            value = layer(value, initial_state=states, mask=getattr(value, "_keras_mask", None), training=training)
         else:
-            value = layer(value)
+            value = layer(value, training=training)
         states = [] if takes_state else states
     return list(value) if isinstance(value, list | tuple) else [value]
 

@@ -6,9 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from golden.case import Case, draw_cotangents, draw_inputs, draw_states, draw_weights, make_layer, state_shapes
+from golden.case import (
+    Case,
+    draw_cotangents,
+    draw_factors,
+    draw_inputs,
+    draw_states,
+    draw_weights,
+    make_layer,
+    state_shapes,
+)
 from unrolled import layers
 from unrolled.batch import Sequence
+from unrolled.layers.recurrent_dropout import Factors
 from unrolled.layers.values import as_array, as_value
 from unrolled.parameters import Gradients, Mode
 
@@ -29,9 +39,11 @@ def run(case: Case, dtype: str = "float32") -> Results:
     states = first_states(case, dtype)
     value = x if case.vocabulary else as_value(x.astype(dtype), mask)
     backprops = []
+    if case.training:
+        give_factors(case, stack)
     for layer in stack:
         given = {"initial_state": states} if states and hasattr(layer, "return_state") else {}
-        value, backprop = layer.forward(value, Mode(keep=True), **given)
+        value, backprop = layer.forward(value, Mode(case.training, keep=True), **given)
         backprops.append(backprop)
         states = [] if given else states
     outputs = list(value) if isinstance(value, list | tuple) else [value]
@@ -39,6 +51,27 @@ def run(case: Case, dtype: str = "float32") -> Results:
     cotangents = draw_cotangents(case, [y.shape for y in results.values()])
     d_outputs = [of_values(y, d_y.astype(dtype)) for y, d_y in zip(outputs, cotangents, strict=True)]
     return results | backward(case, backprops, d_outputs, parameters)
+
+
+def give_factors(case: Case, stack: list[Any]) -> None:
+    """Have the recurrent layers take the case's factors where they would draw."""
+    parts = [part for layer in stack for part in (layer.sublayers or [layer])]
+    for number, layer in enumerate(part for part in parts if isinstance(part, layers.Recurrent)):
+
+        def give(
+            batch: int, mode: Mode, number: int = number, layer: Any = layer, draw: Any = layer.draw_factors
+        ) -> Any:
+            drawn = draw(batch, mode)  # says which masks are wanted, and of which shapes
+            return Factors(
+                *(
+                    None if f is None else draw_factors(case, number, kind, f.shape, rate).astype(f.dtype)
+                    for f, kind, rate in (
+                        (drawn.input, "input", layer.dropout), (drawn.state, "state", layer.recurrent_dropout),
+                    )
+                )
+            )  # fmt: skip
+
+        layer.draw_factors = give
 
 
 def first_states(case: Case, dtype: str) -> list[np.ndarray]:

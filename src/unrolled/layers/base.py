@@ -166,7 +166,7 @@ class Layer(Checks):
     @property
     def draws(self) -> bool:
         """Whether equal rows may come out differently in training (dropout)."""
-        return False
+        return any(layer.draws for layer in self.sublayers)
 
     @property
     def sublayers(self) -> list[Layer]:
