@@ -17,6 +17,7 @@ from unrolled.classifiers import TextClassifier
 from unrolled.cli import main
 from unrolled.cli.bench import make_batch, measure
 from unrolled.cli.predict import waiting
+from unrolled.errors import TableError
 
 GOOD, BAD = ["good", "great", "fine", "lovely"], ["bad", "awful", "poor", "boring"]
 SMALL = ["--units", "8", "--epochs", "3", "--batch-size", "16", "--learning-rate", "0.02", "--embedding-dim", "8"]
@@ -332,6 +333,19 @@ def test_summary_and_plot(run: Run, model: Path, tmp_path: Path) -> None:
     assert (tmp_path / "model.curves.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_trace(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "reviews.csv", rows(60))
+    plain = ["--cell", "lstm", "--no-bidirectional", "--pooling", "last", "--no-baseline", "--no-plots", "-q"]
+    assert run("train", "reviews.csv", *SMALL, *plain)[0] == 0
+    code, out, _ = run("trace", "model", "w1 good w2", "--verify", "--attribution", "--script", "by_hand.py")
+    assert code == 0 and "good" in out and out.endswith("Script: by_hand.py\n")
+    by_hand = subprocess.run([sys.executable, "by_hand.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    best = TextClassifier.load(tmp_path / "model").predict_proba(["w1 good w2"]).max()
+    assert f"{best:.3f}" in by_hand.stdout or f"{1 - best:.3f}" in by_hand.stdout
+    code, _, err = run("trace", "model", "")
+    assert code == 1 and err.startswith("Error: ")
+
+
 def test_compare(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "reviews.csv", rows(80))
     code, out, err = run("compare", "reviews.csv", *SMALL, "-q")
@@ -364,7 +378,9 @@ def test_bench_measures_what_it_says() -> None:
 # ---- help
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "summary", "plot", "compare", "bench", "chapter"])
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "predict", "summary", "plot", "compare", "bench", "chapter", "trace"]
+)
 def test_help_teaches_by_examples(command: str, run: Run) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0 and f"unrolled {command} " in out.partition("Usage:")[2].partition("\n")[2]
@@ -387,3 +403,18 @@ def test_without_the_extra_it_says_what_to_install(run: Run, monkeypatch: pytest
         'Error: The command unrolled needs the package "typer", which is not installed. '
         'Install it with: pip install "unrolled[cli]"\n'
     )
+
+
+def test_only_errors_made_for_people_are_shown_without_their_place(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write(tmp_path / "reviews.csv", rows(8))
+    monkeypatch.setattr(sys, "argv", ["unrolled", "train", "reviews.csv", "--text", "body"])
+    monkeypatch.setenv("UNROLLED_TRACEBACK", "1")
+    with pytest.raises(TableError):  # with its traceback, when asked for
+        main()
+    monkeypatch.delenv("UNROLLED_TRACEBACK")
+    monkeypatch.setattr("unrolled.cli.train.divide", lambda *_: (1, 2) + 3)  # a mistake of ours
+    monkeypatch.setattr(sys, "argv", ["unrolled", "train", "reviews.csv", "--text", "review", "--label", "sentiment"])
+    with pytest.raises(TypeError):
+        main()

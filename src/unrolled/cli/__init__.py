@@ -5,6 +5,7 @@ One module a group of commands; `app` puts them together. Needs the extra cli.
 
 from __future__ import annotations
 
+import dis
 import os
 import sys
 from collections.abc import Sequence
@@ -38,10 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def is_for_people(error: BaseException) -> bool:
-    """Whether the error's text says all: this package raised it, or it is about a file."""
+    """Whether the error's text says all: a raise statement of this package made it, or it is about a file."""
     if isinstance(error, MissingExtraError) or (isinstance(error, OSError) and error.filename):
         return True
     trace: TracebackType | None = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code.co_filename.startswith(PACKAGE)
+    if trace is None:
+        return False
+    code = trace.tb_frame.f_code
+    return code.co_filename.startswith(PACKAGE) and code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]

@@ -13,6 +13,7 @@ from unrolled.cli.compare import compare
 from unrolled.cli.evaluate import evaluate
 from unrolled.cli.look import plot, summary
 from unrolled.cli.predict import predict
+from unrolled.cli.trace import trace
 from unrolled.cli.train import train
 
 HELP = """Recurrent networks on texts, from the command line.
@@ -53,5 +54,5 @@ def options(
     """Options of the command itself."""
 
 
-for command in (train, evaluate, predict, summary, plot, compare, bench, chapter):
+for command in (train, evaluate, predict, summary, plot, compare, trace, bench, chapter):
     app.command()(command)

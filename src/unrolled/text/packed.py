@@ -57,10 +57,18 @@ class PackedIds:
         lengths = self.lengths
         if not len(self) or lengths.max() <= maxlen:
             return self
-        step = np.arange(len(self.ids)) - np.repeat(self.starts[:-1], lengths)
-        to_end = np.repeat(lengths, lengths) - step
         first = {"pre": 0, "middle": maxlen - maxlen // 2, "post": maxlen}[truncating]
-        return self.keep((step < first) | (to_end <= maxlen - first) | np.repeat(lengths <= maxlen, lengths))
+        starts = np.zeros(len(self) + 1, np.int64)
+        np.cumsum(np.minimum(lengths, maxlen), out=starts[1:])
+        ids = np.empty(int(starts[-1]), np.int32)
+        for number, row in enumerate(self):  # row by row: index arrays over all ids would take ten times their memory
+            short = ids[starts[number] : starts[number + 1]]
+            if len(row) <= maxlen:
+                short[:] = row
+            else:
+                short[:first] = row[:first]
+                short[first:] = row[len(row) - (maxlen - first) :]
+        return PackedIds(ids, starts)
 
     def to_array(self, rows: Array | None = None, length: int | None = None) -> Array:
         """Rows behind zeros, (n, T) int32; T is the longest of them unless length says more."""
@@ -69,8 +77,7 @@ class PackedIds:
             starts, ends = starts[rows], ends[rows]
         lengths = ends - starts
         steps = length or max(1, int(lengths.max(initial=0)))
-        real = np.arange(steps) >= steps - lengths[:, None]
         padded = np.zeros((len(lengths), steps), np.int32)
-        offsets = np.cumsum(lengths) - lengths
-        padded[real] = self.ids[np.arange(int(lengths.sum())) + np.repeat(starts - offsets, lengths)]
+        for row, start, end in zip(padded, starts.tolist(), ends.tolist(), strict=True):
+            row[steps - (end - start) :] = self.ids[start:end]
         return padded
