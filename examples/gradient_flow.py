@@ -82,7 +82,7 @@ def exploding(steps: int, factor: float) -> Any:
 
 
 def main(
-    out: Path = Path("gradient_flow_out"), epochs: int = 3, limit: int | None = None, steps: int = 150, rows: int = 4000
+    out: Path = Path("gradient_flow_out"), epochs: int = 3, limit: int | None = None, steps: int = 100, rows: int = 6000
 ) -> dict[str, Any]:
     """Train, measure, draw; returns the figures."""
     out.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def main(
     flows: dict[str, dict[str, Any]] = {
         "Adding problem, before training": {name: gradient_flow(fresh(cell, steps), x) for name, cell in CELLS.items()}
     }
-    solved = adding_models(steps, 4 * epochs, rows)
+    solved = adding_models(steps, 10 * epochs, rows)
     flows["Adding problem, trained"] = {
         f"{name}, error {error:.4f}": gradient_flow(model, x) for name, (model, error) in solved.items()
     }
@@ -121,6 +121,6 @@ def main(
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("gradient_flow_out"), help="folder for the picture")
-    parser.add_argument("--epochs", type=int, default=3, help="on the reviews, 3 by default; four times as many adding")
+    parser.add_argument("--epochs", type=int, default=3, help="on the reviews, 3 by default; ten times as many adding")
     parser.add_argument("--limit", type=int, help="use only so many reviews")
     main(**vars(parser.parse_args()))

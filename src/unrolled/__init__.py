@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from unrolled import datasets as datasets
     from unrolled import evaluation as evaluation
     from unrolled import initializers as initializers
+    from unrolled import inspect as inspect
     from unrolled import layers as layers
     from unrolled import losses as losses
     from unrolled import metrics as metrics
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 # Modules and names are imported when first asked for, so that `import unrolled` costs next to nothing.
 _MODULES = (
     "activations", "backend", "baselines", "callbacks", "chapter", "classifiers", "datasets", "evaluation",
-    "from_scratch", "initializers", "layers", "losses", "metrics", "models", "optimizers", "plotting",
+    "from_scratch", "initializers", "inspect", "layers", "losses", "metrics", "models", "optimizers", "plotting",
     "preprocessing", "random", "reference", "splits", "text", "utils",
 )  # fmt: skip
 _NAMES = {
