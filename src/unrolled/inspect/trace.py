@@ -40,10 +40,7 @@ class DenseTrace:
 
 
 class Weights:
-    """Copies of a model's weights, shared by the traces made from them.
-
-    Of an Embedding only the rows that a trace used can have mattered, so its table is compared by those.
-    """
+    """Copies of a model's weights, shared by the traces made from them."""
 
     def __init__(self, parameters: list[Parameter]) -> None:
         self._copies = [p.numpy() for p in parameters]
@@ -52,13 +49,18 @@ class Weights:
     def same(self, parameters: list[Parameter]) -> bool:
         """Whether the model still has these weights."""
         return len(parameters) == len(self._copies) and all(
-            p.shape == copy.shape and np.array_equal(p.value, copy, equal_nan=True)
+            p.shape == copy.shape and p.dtype == copy.dtype and np.array_equal(_bits(p.value), _bits(copy))
             for p, copy in zip(parameters, self._copies, strict=True)
         )
 
     def of(self, parameter: Parameter) -> Array:
         """The copy of a parameter."""
         return self._by_id[id(parameter)]
+
+
+def _bits(a: Array) -> Array:
+    """The bits of floats as integers: NaN equals itself, and comparing is quick."""
+    return a.view(np.uint32 if a.dtype == np.float32 else np.uint64)
 
 
 class Trace:
