@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unrolled.errors import MissingExtraError, NotBuiltError, ShapeError
+from unrolled.preprocessing.sequence import pad_sequences
 from unrolled.text import PackedIds, TextVectorizer, Vocabulary, clean, split_words
 from unrolled.text import words as words_module
 
@@ -151,6 +152,8 @@ def test_packed_ids_are_cut_and_padded_in_front() -> None:
     assert packed.to_array(np.array([2, 1])).tolist() == [[0], [7]]
     assert packed.to_array(np.array([1, 3]), length=6).tolist() == [[0, 0, 0, 0, 0, 7], [0, 11, 12, 13, 14, 15]]
     assert PackedIds.from_rows([]).to_array().shape == (0, 1)
+    many = [np.arange(1, 1 + row % 7) for row in range(10_000)]  # more than are padded at once
+    np.testing.assert_array_equal(PackedIds.from_rows(many).to_array(), pad_sequences(many, 6))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from unrolled.text.words import split_words
 
 TOKENIZERS = ("words", "cookbook")
 UNKNOWN = -1  # in place of words that are left out
+BLOCK = 1 << 20  # words counted at once
 
 
 class TextVectorizer:
@@ -92,7 +93,9 @@ class TextVectorizer:
             np.fromiter(map(seen.__getitem__, words), np.int32, len(words))
             for words in map(self.tokenize, as_texts(texts))
         )
-        counts = np.bincount(rows.ids, minlength=len(seen))
+        counts = np.zeros(len(seen), np.int64)
+        for start in range(0, len(rows.ids), BLOCK):  # bincount makes int64 of what it counts
+            counts += np.bincount(rows.ids[start : start + BLOCK], minlength=len(seen))
         ranked = np.argsort(-counts, kind="stable")[: self.num_words]
         ranked = ranked[counts[ranked] >= self.min_count]
         if not len(ranked):
