@@ -205,7 +205,6 @@ def test_labels_for_rows_where_outputs_are_for_steps(sequences, labels, text):
          'LSTM "l": x holds infinity (or what float32 cannot hold), first at x[0, 4, 2]; 10 in all.\n'
          "Fill or drop them before (numpy.nan_to_num, or dropna in pandas)."),
         ({"x": X}, TypeError, "x: expected an array of numbers, got dict."),
-        (iter([X]), TypeError, "x: expected an array of numbers, got list_iterator."),
         (X + 1j, TypeError, "x: expected real numbers, got complex64."),
         (np.array([["a", 1], ["b", 2]], object), TypeError,
          "x: expected numbers, got text. Turn words into ids first (a tokenizer), then pad_sequences."),

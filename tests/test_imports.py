@@ -22,8 +22,8 @@ LEVELS = [
     {"evaluation", "splits", "printing", "plotting"},  # judge and show plain arrays
     {"initializers"},
     {"layers"},
-    {"losses", "metrics", "optimizers", "callbacks", "feed", "progress", "interrupt"},
-    {"loop", "training", "saving", "summary"},
+    {"losses", "metrics", "optimizers", "callbacks", "feed", "sources", "progress", "interrupt"},
+    {"loop", "steps", "training", "saving", "summary"},
     {"inspect"},  # models hand a traced pass to it
     {"models", "backend"},
     {"text", "baselines", "tables"},

@@ -73,6 +73,12 @@ class Sequence:
             mask=self.mask,
         )
 
+    def masked(self, mask: Array) -> Sequence:
+        """The same with only the steps that both masks keep; masked steps do not run, so no trajectory is shared."""
+        both = mask if self.mask is None else self.mask & mask
+        nothing = np.zeros(self.index.shape[0], np.int32)
+        return replace(self, mask=np.ascontiguousarray(both), lead=nothing, trail=nothing)
+
     def collect(self, d_array: Array) -> Array:
         """Gradient of the values (n, F) from the gradient of the padded array (B, T, F)."""
         return sum_rows(d_array.reshape(-1, d_array.shape[-1]), self.index.reshape(-1), self.n)

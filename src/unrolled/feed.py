@@ -1,10 +1,8 @@
-"""What fit, evaluate and predict are fed: arrays checked once, split, and cut into batches."""
+"""What fit, evaluate and predict are given: checked once, and split."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,53 +10,18 @@ import numpy as np
 from unrolled.errors import ShapeError
 from unrolled.layers.values import numeric_array
 from unrolled.parameters import Array, Shape
+from unrolled.sources import Data
 
 MAX_FORWARD_ROWS = 1024
 MAX_FORWARD_VALUES = 1 << 26
 
 
-@dataclass(frozen=True)
-class Data:
-    """Checked arrays of one data set: x (N, ...), labels y (N, ...) or None, weight (N,) or (N, T) or None."""
-
-    x: Array
-    y: Array | None = None
-    weight: Array | None = None
-
-    def __len__(self) -> int:
-        return int(self.x.shape[0])
-
-    def take(self, rows: slice | Array) -> Data:
-        """These rows: views for a slice, copies for indices."""
-        if isinstance(rows, slice):
-            return Data(*(None if a is None else a[rows] for a in (self.x, self.y, self.weight)))  # type: ignore[arg-type]
-        return Data(*(None if a is None else a.take(rows, axis=0) for a in (self.x, self.y, self.weight)))  # type: ignore[arg-type]
-
-
-def slices(n: int, size: int) -> Iterator[slice]:
-    """Consecutive batches of `size` rows out of n; the last one may be smaller."""
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))
-
-
-def batches(data: Data, size: int, shuffle: bool | str, random: np.random.Generator) -> Iterator[Data]:
-    """One pass over the data. shuffle True: all rows; "batch": within each batch; False: in order."""
-    order = random.permutation(len(data)) if shuffle is True else None
-    for rows in slices(len(data), size):
-        if order is not None:
-            yield data.take(order[rows])
-        elif shuffle == "batch":
-            yield data.take(rows.start + random.permutation(rows.stop - rows.start))
-        else:
-            yield data.take(rows)
-
-
-def forward_rows(x: Array, batch_size: int, width: int) -> int:
+def forward_rows(x: Any, batch_size: int, width: int) -> int:
     """How many rows a pass without gradient takes at once: a multiple of batch_size, as large as pays and fits memory.
 
     Args: width: of the widest array that the model keeps for each step.
     """
-    per_row = math.prod(x.shape[1:2]) * max(width, *map(int, x.shape[2:]), 1)
+    per_row = int(math.prod(x.shape[1:2])) * max(width, *map(int, x.shape[2:]), 1)
     return batch_size * max(1, min(MAX_FORWARD_ROWS, MAX_FORWARD_VALUES // max(1, per_row)) // batch_size)
 
 
@@ -77,7 +40,7 @@ def split(data: Data, validation_split: float) -> tuple[Data, Data]:
             f"fit: validation_split={validation_split} of {n} samples leaves no {part} samples. "
             "Use another split, or pass validation_data."
         )
-    return data.take(slice(0, at)), data.take(slice(at, n))
+    return data.rows(slice(0, at)), data.rows(slice(at, n))
 
 
 def check_batch_size(batch_size: Any, caller: str) -> int:
@@ -113,12 +76,22 @@ def check_samples(x: Any, name: str) -> Array:
     return array
 
 
-def check_lengths(x: Array, y: Array, x_name: str = "x", y_name: str = "y") -> None:
+def check_lengths(x: Any, y: Any, x_name: str = "x", y_name: str = "y") -> None:
     """Raise ShapeError unless both have as many samples."""
     if x.shape[0] != y.shape[0]:
         raise ShapeError(
             f"expected {x_name} and {y_name} with the same number of samples, got {x.shape[0]} in {x_name} "
             f"{x.shape} and {y.shape[0]} in {y_name} {y.shape}."
+        )
+
+
+def check_steps(x: Array, y: Array, x_name: str = "x", y_name: str = "y") -> None:
+    """Raise ShapeError unless the rows of both have as many steps; x, y: their lengths (N,)."""
+    if (x != y).any():
+        row = int(np.flatnonzero(x != y)[0])
+        raise ShapeError(
+            f"expected {x_name} and {y_name} with as many steps in each row, got {x[row]} in {x_name}[{row}] and "
+            f"{y[row]} in {y_name}[{row}]."
         )
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from unrolled import feed, optimizers
+from unrolled import optimizers
 from unrolled.callbacks import CallbackList, History, Logs, TerminateOnNaN
 from unrolled.errors import TrainingDivergedError
-from unrolled.feed import Data
 from unrolled.interrupt import CtrlC
 from unrolled.progress import ProgressLogger
+from unrolled.sources import Data, Source
 
 if TYPE_CHECKING:
     from unrolled.training import Trainable
@@ -23,15 +21,17 @@ if TYPE_CHECKING:
 class Fit:
     """One call of fit: hooks, history, Ctrl-C, and where it is."""
 
-    def __init__(self, model: Trainable, verbose: Any, callbacks: Any, epochs: int, steps: int) -> None:
+    def __init__(self, model: Trainable, verbose: Any, callbacks: Any, epochs: int, source: Source) -> None:
         given = CallbackList(callbacks, None, {}).callbacks
-        self.model, self.epochs, self.steps = model, epochs, steps
+        self.model, self.epochs, self.source, self.steps = model, epochs, source, source.count
         self.history = next((c for c in given if isinstance(c, History)), None) or History()
         self.logger = next((c for c in given if isinstance(c, ProgressLogger)), None) or ProgressLogger()
         everyone = [*given, *(c for c in (self.history, self.logger) if c not in given)]
         if verbose == 0:
             everyone.remove(self.logger)
-        self.hooks = CallbackList(everyone, model, {"verbose": verbose, "epochs": epochs, "steps": steps})
+        self.hooks = CallbackList(everyone, model, {"verbose": verbose, "epochs": epochs, "steps": self.steps})
+        self.logger.samples, self.logger.batch_size = source.samples, source.size
+        self.logger.unit = source.unit or self.logger.unit
         self.quiet_nan = any(isinstance(c, TerminateOnNaN) for c in given)
         self.guard = CtrlC()
         self.epoch = self.batches = self.finished = 0
@@ -52,8 +52,8 @@ class Fit:
         if kind is None or not issubclass(kind, KeyboardInterrupt):
             return False
         print(
-            f"Stopped by Ctrl-C in epoch {self.epoch + 1} of {self.epochs}, after batch {self.batches} of "
-            f"{self.steps}; the history has {_epochs(self.history)}, the model keeps its weights.",
+            f"Stopped by Ctrl-C in epoch {self.epoch + 1} of {self.epochs}, after batch {self.batches}"
+            f"{self._of_steps()}; the history has {_epochs(self.history)}, the model keeps its weights.",
             file=sys.stderr,
         )
         return True
@@ -73,8 +73,11 @@ class Fit:
         self.model._reset_metrics()
         self.hooks.call("on_epoch_begin", epoch, {})
 
-    def train(self, batches: Iterator[Data]) -> None:
-        """Take one step for each batch."""
+    def _of_steps(self) -> str:
+        return "" if self.steps is None else f" of {self.steps}"
+
+    def train(self, batches: Iterator[Data]) -> bool:
+        """Take one step for each batch of an epoch; False if there was none."""
         model, hooks, guard = self.model, self.hooks, self.guard
         begin, end = hooks.has("on_train_batch_begin"), hooks.has("on_train_batch_end")
         total, seen = 0.0, 0
@@ -96,10 +99,13 @@ class Fit:
                 break
         guard.check()
         self.logs = model._logs(total / max(seen, 1))
+        if self.steps is None and self.batches:  # known from now on
+            self.steps = self.logger.samples = self.batches
+        return self.batches > 0
 
-    def validate(self, data: Data, size: int) -> None:
+    def validate(self, evaluate: Callable[[CallbackList, CtrlC], Logs]) -> None:
         """Evaluate the held-out data."""
-        logs = self.model._evaluate(data, size, self.hooks, self.guard)
+        logs = evaluate(self.hooks, self.guard)
         self.logs |= {f"val_{key}": value for key, value in logs.items()}
 
     def end_epoch(self) -> None:
@@ -108,7 +114,7 @@ class Fit:
         self.last = self.logs
 
     def _diverged(self, number: int, loss: float, problem: str) -> TrainingDivergedError:
-        where = f" in epoch {self.epoch + 1}, batch {number + 1} of {self.steps}"
+        where = f" in epoch {self.epoch + 1}, batch {number + 1}{self._of_steps()}"
         return TrainingDivergedError(
             diverged("fit", where, loss, problem, self.model.optimizer),
             history=self.history,
@@ -140,9 +146,3 @@ def diverged(caller: str, where: str, loss: float, problem: str, optimizer: opti
 def due(epoch: int, frequency: Any) -> bool:
     """Whether validation_freq asks for validation after this epoch."""
     return (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency
-
-
-def endless(data: Data, size: int, shuffle: bool | str, random: np.random.Generator) -> Iterator[Data]:
-    """Batches without end; each pass is shuffled anew."""
-    while True:
-        yield from feed.batches(data, size, shuffle, random)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from unrolled import random as streams
 from unrolled import saving
 from unrolled.batch import Sequence, Value
 from unrolled.errors import FileFormatError, NotBuiltError, PaddingWarning, ShapeError, UnknownAxisError, warn_user
-from unrolled.layers import Embedding, InputLayer, Layer, Recurrent, TimeDistributed
+from unrolled.layers import Embedding, InputLayer, Layer, Recurrent, TimeDistributed, WordDropout
 from unrolled.layers.base import assign_all, automatic_name, deserialize, serialize
 from unrolled.layers.values import as_array, as_value, cast
 from unrolled.layers.watch import report
 from unrolled.parameters import Array, Backprop, Gradients, Mode, Parameter, Shape, no_backprop
+from unrolled.sources import Data
 from unrolled.summary import show_shape, summary_lines
 from unrolled.training import Trainable
 
@@ -269,17 +271,22 @@ class Sequential(Trainable):
         """ "sigmoid" or "softmax" if the last layer ends in it."""
         return self._layers[-1].logits_activation if self._layers else None
 
-    def forward(self, x: Any, mode: Mode, logits: bool = False, start: int = 0) -> tuple[Value, Backprop]:
+    def forward(
+        self, x: Any, mode: Mode, logits: bool = False, mask: Array | None = None, start: int = 0
+    ) -> tuple[Value, Backprop]:
         """Run all layers on a checked batch.
 
         Layers below the first one that learns keep nothing, and that one skips the gradient of its input, unless
         mode.input_gradient asks for it.
 
-        Args:    logits: leave the last layer's sigmoid or softmax out; start: begin with this layer, x is its input.
+        Args:    logits: leave the last layer's sigmoid or softmax out; mask (B, T): True = a real step, the others do
+                 not run; start: begin with this layer, x is its input.
         Returns: outputs (a Sequence if they have steps) and backprop(d_outputs, gradients).
         """
         wants_x = mode.keep and mode.input_gradient
-        value = as_value(x, share=not wants_x) if isinstance(x, np.ndarray) else x
+        value = as_value(x, mask, self.label, share=not wants_x) if isinstance(x, np.ndarray) else x
+        if isinstance(value, Sequence):
+            mask = None  # it has it
         learning = [i for i, layer in enumerate(self._layers) if any(p.trainable for p in layer.weights)]
         lowest = 0 if wants_x else min(learning, default=len(self._layers))
         steps: list[tuple[Backprop, np.dtype[Any]]] = []
@@ -289,6 +296,8 @@ class Sequential(Trainable):
             run = layer.forward_logits if logits and i == len(self._layers) - 1 else layer.forward
             taken = cast(value, layer.dtype)
             value, back = run(taken, inner)
+            if mask is not None and isinstance(value, Sequence):  # ids have become vectors
+                value, mask = value.masked(mask), None
             report("layer", layer, x=taken, y=value)
             if keep:
                 steps.append((back, layer.dtype))
@@ -303,9 +312,17 @@ class Sequential(Trainable):
 
         return y, backprop if mode.keep else no_backprop
 
-    def __call__(self, x: Any, training: bool = False) -> Any:
-        """Outputs for one batch, as an array; training=True switches dropout on."""
-        y, _ = self.forward(self._inputs(x, "x"), Mode(training=training, random=self.random))
+    def __call__(self, x: Any, training: bool = False, mask: Any = None) -> Any:
+        """Outputs for one batch, as an array.
+
+        Args: training: True switches dropout on; mask (B, T) bool, True = keep, for inputs with time steps.
+        """
+        batch = Data(self._inputs(x, "x")).whole()
+        if mask is not None:
+            if isinstance(batch.x, np.ndarray):
+                as_value(batch.x, mask, self.label)  # says what is wrong with it
+            batch = replace(batch, mask=np.asarray(mask))
+        y, _ = self.forward(batch.x, Mode(training=training, random=self.random), mask=batch.mask)
         return as_array(y)
 
     def trace(self, x: Any, words: Any = None, classes: list[str] | None = None) -> Any:
@@ -321,6 +338,11 @@ class Sequential(Trainable):
         from unrolled.inspect.trace import trace
 
         return trace(self, x, words, classes)
+
+    @property
+    def takes_ids(self) -> bool:
+        """Whether the first layer reads ids."""
+        return isinstance(self._first(), Embedding | WordDropout)
 
     @property
     def stateful(self) -> bool:
@@ -445,7 +467,7 @@ def model_from(
                 state = {k.removeprefix("optimizer/"): v for k, v in arrays.items() if k.startswith("optimizer/")}
                 model.optimizer.set_state({**header["optimizer"], **state}, model.parameters)
         model.random.bit_generator.state = header["random"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileFormatError(f'"{path}" does not describe a model that this version can make: {error}') from error
     return model
 

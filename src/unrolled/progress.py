@@ -43,7 +43,7 @@ class ProgressLogger(Callback):
         if self.verbose == 1 and self._bar is None:
             self._bar = new_bar(self.unit)
         if self._bar is not None:
-            self._task = self._bar.add_task(self._title(), total=self.samples, left="", rate="", logs="")
+            self._task = self._bar.add_task(self._title(), total=self.samples or None, left="", rate="", logs="")
             self._bar.start()
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
@@ -51,12 +51,13 @@ class ProgressLogger(Callback):
         if self._bar is None or (now := time.perf_counter()) < self._next:
             return
         self._next = now + INTERVAL
-        seen = min((batch + 1) * self.batch_size, self.samples)
+        seen = (batch + 1) * self.batch_size
+        seen = min(seen, self.samples) if self.samples else seen  # 0: not known yet
         speed = seen / (now - self._start)
         self._bar.update(
             self._task,
             completed=seen,
-            left=f"{show_seconds((self.samples - seen) / speed)} left",
+            left=f"{show_seconds((self.samples - seen) / speed)} left" if self.samples else "",
             rate=f"{speed:,.0f} {self.unit}/s",
             logs=show_logs(logs),
         )

@@ -7,82 +7,34 @@ gradients to the optimizer. fit works on arrays checked once; a step does nothin
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Collection
-from itertools import islice
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 import numpy as np
 
-from unrolled import _native, feed, losses, optimizers
+from unrolled import feed, losses, optimizers
 from unrolled import metrics as metrics_module
-from unrolled.batch import Sequence
 from unrolled.callbacks import CallbackList, History, Logs
-from unrolled.errors import NotCompiledError, ShapeError, TrainingDivergedError
-from unrolled.feed import Data
+from unrolled.errors import TrainingDivergedError, warn_user
 from unrolled.interrupt import CtrlC
-from unrolled.loop import Fit, diverged, due, endless
-from unrolled.parameters import PREDICT, Array, Backprop, Gradients, Mode, Parameter, RowGradient, Shape
+from unrolled.loop import Fit, diverged, due
+from unrolled.parameters import PREDICT
 from unrolled.progress import show_logs
+from unrolled.sources import (
+    ArraySource,
+    Data,
+    Source,
+    StreamSource,
+    is_stream,
+    refuse_beside_stream,
+    slices,
+    unpack,
+)
+from unrolled.steps import Steps
 
 
-class Output(NamedTuple):
-    """One pass's outputs or logits as an array (B, K) or (B, T, K), their mask, and the way back."""
-
-    y: Array
-    mask: Array | None
-    sequence: Sequence | None
-    backprop: Backprop
-
-
-class Trainable(ABC):
-    """What a model needs to be trained: the base of Sequential.
-
-    A subclass has `parameters`, `forward`, `build_from_data`, `check_input`, `random`, `output_shape`, `name`, and says
-    with `logits_activation` whether its last layer ends in "sigmoid" or "softmax".
-
-    Attributes: optimizer, loss (None before compile); history, of the last fit; stop_training, set by callbacks.
-    """
-
-    name: str
-    random: np.random.Generator
-    logits_activation: str | None
-
-    def __init__(self) -> None:
-        self.optimizer: optimizers.Optimizer | None = None
-        self.loss: losses.Loss | None = None
-        self.history: History | None = None
-        self.stop_training = False
-        self._metrics_asked: tuple[list[Any], list[Any]] = ([], [])
-        self._metrics: list[tuple[str, metrics_module.Metric, bool]] = []  # (name in the logs, metric, takes weights)
-        self._logits = False
-
-    @property
-    @abstractmethod
-    def parameters(self) -> list[Parameter]:
-        """All parameters in order, built."""
-
-    @property
-    @abstractmethod
-    def output_shape(self) -> Any:
-        """Shape of the outputs with None for the samples (and for free axes)."""
-
-    @abstractmethod
-    def forward(self, x: Any, mode: Mode, logits: bool = False) -> tuple[Array | Sequence, Backprop]:
-        """One pass: outputs, or the logits before the last activation; and backprop(d_outputs, gradients)."""
-
-    @abstractmethod
-    def build_from_data(self, x: Any) -> None:
-        """Make the parameters if they are not there yet."""
-
-    @property
-    def stateful(self) -> bool:
-        """Whether batches must be passed forward one by one, in the size that was asked for."""
-        return False
-
-    @abstractmethod
-    def check_input(self, x: Any) -> Array:
-        """The inputs in the form that `forward` wants, or a clear error."""
+class Trainable(Steps):
+    """What every model can do once it can take steps: the base of Sequential."""
 
     # ---- compile
 
@@ -161,16 +113,21 @@ class Trainable(ABC):
         Ctrl-C stops after the running batch and returns the history so far; the model stays usable.
 
         Args:
-            x, y: inputs and labels, arrays of N samples.
+            x, y: inputs and labels, arrays of N samples; or x a list of N rows of unequal length, of ids or arrays
+                (T_i, D): no padding is needed, a batch is padded to its longest row and the padding masked (y then may
+                be a list of rows with a label for each step). Or x a generator, an iterable or a utils.PyDataset of
+                batches (x, y) or (x, y, sample_weight), read one at a time, and y left out.
             batch_size: samples per step, 32; the last batch of an epoch may be smaller.
             epochs, initial_epoch: train the epochs initial_epoch to epochs - 1.
             verbose: 0 silent, 1 ("auto") a bar per epoch, 2 a line per epoch.
             callbacks: list of callbacks.Callback.
             validation_split: this part from the end of x and y, taken before shuffling, is held out.
-            validation_data: (x, y) or (x, y, sample_weight) to evaluate after each epoch; takes precedence.
+            validation_data: (x, y) or (x, y, sample_weight) to evaluate after each epoch, or a generator or iterable of
+                such batches; takes precedence.
             shuffle: True, False, or "batch" (within each batch).
             class_weight: {class number: weight}; sample_weight: (N,), or (N, T) for an output per step.
-            steps_per_epoch: batches that make an epoch; the data goes on where it stopped. Default: all batches.
+            steps_per_epoch: batches that make an epoch; the data goes on where it stopped. Default: all batches. A
+                generator that never ends needs it; one that ends before all epochs stops training with a warning.
             validation_steps, validation_batch_size: batches to validate with (all), their size (batch_size).
             validation_freq: validate every so many epochs, or at these epochs (a list, from 1).
         Returns: History; .history has "loss", the metrics, and "val_" of each.
@@ -187,41 +144,85 @@ class Trainable(ABC):
         if shuffle not in (True, False, "batch"):
             raise ValueError(f'fit: expected shuffle True, False or "batch", got {shuffle!r}.')
         steps = None if steps_per_epoch is None else feed.check_count(steps_per_epoch, "fit: steps_per_epoch")
-        data = self._data(x, y, sample_weight, class_weight, "fit")
-        held_out = None
-        if validation_data is not None:
-            held_out = self._data(*_unpack(validation_data), None, "fit: validation_data")
-        elif validation_split:
-            data, held_out = feed.split(data, validation_split)
-            if class_weight is not None:  # weighs the training only
-                held_out = Data(held_out.x, held_out.y)
-        if batch_size is None and steps is not None:
-            batch_size = math.ceil(len(data) / steps)
-        size = feed.check_batch_size(batch_size, "fit")
+        if is_stream(x):
+            held = validation_split or None
+            refuse_beside_stream("fit", y=y, sample_weight=sample_weight, batch_size=batch_size, validation_split=held)
+            read = self._reader("fit", class_weight)
+            source: Source = StreamSource(x, read, steps, shuffle, self.random)
+            size, held_out = 32, None
+        else:
+            data = self._data(x, y, sample_weight, class_weight, "fit")
+            held_out = None
+            if validation_data is None and validation_split:
+                data, held_out = feed.split(data, validation_split)
+                if class_weight is not None:  # weighs the training only
+                    held_out = held_out.without_weights()
+            if batch_size is None and steps is not None:
+                batch_size = math.ceil(len(data) / steps)
+            size = feed.check_batch_size(batch_size, "fit")
+            source = ArraySource(data, size, shuffle, steps, self.random)
         held_size = size if validation_batch_size is None else validation_batch_size
         held_size = feed.check_count(held_size, "fit: validation_batch_size")
-        if held_out is not None and validation_steps is not None:
-            held_out = held_out.take(slice(0, feed.check_count(validation_steps, "fit: validation_steps") * held_size))
+        validate = self._validation(held_out, validation_data, validation_steps, held_size)
         if not isinstance(validation_freq, list | tuple | set):
             validation_freq = feed.check_count(validation_freq, "fit: validation_freq")
-        count = steps or math.ceil(len(data) / size)
-        run = Fit(self, verbose, callbacks, epochs, count)
-        run.logger.samples, run.logger.batch_size = (
-            min(count * size, len(data)) if steps is None else count * size,
-            size,
-        )
-        stream = endless(data, size, shuffle, self.random) if steps else None
+        run = Fit(self, verbose, callbacks, epochs, source)
         with run:
             run.start()
             for epoch in range(initial_epoch, epochs):
                 run.start_epoch(epoch)
-                run.train(islice(stream, count) if stream else feed.batches(data, size, shuffle, self.random))
-                if held_out is not None and due(epoch, validation_freq):
-                    run.validate(held_out, held_size)
+                if not run.train(source.epoch()):
+                    self._no_more("fit", epoch == initial_epoch, f"before epoch {epoch + 1} of {epochs}")
+                    break
+                if validate is not None and due(epoch, validation_freq):
+                    run.validate(validate)
                 run.end_epoch()
-                if self.stop_training:
+                if source.ran_out:
+                    self._no_more("fit", False, f"in epoch {epoch + 1} of {epochs}, after batch {run.batches}")
+                if self.stop_training or source.ran_out:
                     break
         return run.history
+
+    @staticmethod
+    def _no_more(caller: str, nothing: bool, where: str) -> None:
+        """Say that a generator has ended: an error if it gave nothing at all, else a warning, as in Keras."""
+        remedy = "Yield steps_per_epoch * epochs batches, or pass an object that can be read again (utils.PyDataset)."
+        if nothing:
+            raise ValueError(f"{caller}: x yielded no batch. {remedy}")
+        warn_user(f"{caller}: x yielded no more batches {where}; training stops here. {remedy}")
+
+    def _reader(self, caller: str, class_weight: Any = None) -> Callable[[Any, int], Data]:
+        """How a yielded batch becomes Data."""
+        return lambda batch, number: self._data(
+            *unpack(batch, caller.partition(":")[0], number), class_weight, caller
+        ).whole()
+
+    def _validation(
+        self, held_out: Data | None, given: Any, steps: int | None, size: int
+    ) -> Callable[[CallbackList, CtrlC | None], Logs] | None:
+        """What evaluates after an epoch: rows held out, arrays, or a stream; None without validation."""
+        limit = None if steps is None else feed.check_count(steps, "fit: validation_steps")
+        if given is not None and is_stream(given):
+            source = StreamSource(given, self._reader("fit: validation_data"), limit)
+            return lambda hooks, guard: self._evaluate_stream(source, "fit: validation_data", hooks, guard)[0]
+        data = held_out if given is None else self._data(*_unpack(given), None, "fit: validation_data")
+        if data is None:
+            return None
+        shown = data if limit is None else data.rows(slice(0, limit * size))
+        return lambda hooks, guard: self._evaluate(shown, size, hooks, guard)
+
+    def _evaluate_stream(
+        self, source: StreamSource, caller: str, hooks: CallbackList, guard: CtrlC | None = None
+    ) -> tuple[Logs, int]:
+        logs, seen = self._evaluate_parts(source.epoch(), None, hooks, guard)
+        if not seen:
+            raise ValueError(
+                f"{caller}: yielded no batch. A generator can be read once: give validation_steps (or steps), or an "
+                "object that can be read again."
+            )
+        if source.ran_out:
+            warn_user(f"{caller}: yielded fewer batches than {source.count}.")
+        return logs, seen
 
     def evaluate(
         self,
@@ -244,10 +245,19 @@ class Trainable(ABC):
         Raises:  as fit.
         """
         self._compiled_loss("evaluate")
+        if is_stream(x):
+            refuse_beside_stream("evaluate", y=y, sample_weight=sample_weight, batch_size=batch_size)
+            limit = None if steps is None else feed.check_count(steps, "evaluate: steps")
+            source = StreamSource(x, self._reader("evaluate"), limit)
+            hooks = CallbackList(callbacks, self, {"verbose": verbose, "epochs": 1, "steps": source.count})
+            logs, seen = self._evaluate_stream(source, "evaluate: x", hooks)
+            if verbose:
+                print(f"{seen} samples - {show_logs(logs)}", flush=True)
+            return self._result(logs, return_dict)
         data = self._data(x, y, sample_weight, None, "evaluate")
         size = feed.check_batch_size(batch_size, "evaluate")
         if steps is not None:
-            data = data.take(slice(0, feed.check_count(steps, "evaluate: steps") * size))
+            data = data.rows(slice(0, feed.check_count(steps, "evaluate: steps") * size))
         hooks = CallbackList(callbacks, self, {"verbose": verbose, "epochs": 1, "steps": math.ceil(len(data) / size)})
         logs = self._evaluate(data, size, hooks)
         if verbose:
@@ -261,8 +271,8 @@ class Trainable(ABC):
         verbose: Any = "auto",
         steps: int | None = None,
         callbacks: Any = None,
-    ) -> Array:
-        """Outputs for inputs x, (N, K) or (N, T, K).
+    ) -> Any:
+        """Outputs for inputs x, (N, K) or (N, T, K); for unequal rows with outputs per step a list of (T_i, K).
 
         The samples are passed forward in groups chosen by the library, so the result does not depend on batch_size;
         that only matters for stateful layers, and together with steps (the first steps * batch_size samples). Nothing
@@ -270,24 +280,45 @@ class Trainable(ABC):
 
         Raises: ValueError or TypeError for inputs that do not fit.
         """
-        size = feed.check_batch_size(batch_size, "predict")
-        checked = self._inputs(x, "x")
-        if steps is not None:
-            checked = checked[: feed.check_count(steps, "predict: steps") * size]
+        limit = None if steps is None else feed.check_count(steps, "predict: steps")
+        parts: Iterable[Data]
+        if is_stream(x):
+            refuse_beside_stream("predict", batch_size=batch_size)
+            parts = StreamSource(x, lambda batch, _: self._input_data(_first(batch)).whole(), limit).epoch()
+        else:
+            size = feed.check_batch_size(batch_size, "predict")
+            data = self._input_data(x)
+            if limit is not None:
+                data = data.rows(slice(0, limit * size))
+            group = size if self.stateful else feed.forward_rows(data.x, 1, self._width())
+            parts = (data.take(rows) for rows in slices(len(data), group))
         hooks = CallbackList(callbacks, self, {"verbose": verbose, "epochs": 1, "steps": 1})
         hooks.call("on_predict_begin", {})
-        outputs = []
-        group = size if self.stateful else feed.forward_rows(checked, 1, self._width())
-        for number, rows in enumerate(feed.slices(len(checked), group)):
+        outputs: list[Any] = []
+        for number, part in enumerate(parts):
             hooks.call("on_predict_batch_begin", number, {})
-            outputs.append(self._forward(checked[rows], PREDICT, logits=False).y)
+            outputs.append(self._output_rows(part))
             hooks.call("on_predict_batch_end", number, {})
         hooks.call("on_predict_end", {})
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        if not outputs:
+            raise ValueError("predict: x yielded no batch.")
+        if all(isinstance(y, np.ndarray) and y.shape[1:] == outputs[0].shape[1:] for y in outputs):
+            return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        return [row for y in outputs for row in y]
 
-    def predict_on_batch(self, x: Any) -> Array:
+    def predict_on_batch(self, x: Any) -> Any:
         """Outputs for one batch, passed forward at once."""
-        return self._forward(self._inputs(x, "x"), PREDICT, logits=False).y
+        return self._output_rows(self._input_data(x).whole())
+
+    def _input_data(self, x: Any) -> Data:
+        return Data(self._inputs(x, "x"))
+
+    def _output_rows(self, batch: Data) -> Any:
+        """Outputs as an array; a list of each row's own steps where the rows were padded here."""
+        y = self._forward(batch, PREDICT, logits=False).y
+        if batch.mask is None or y.ndim < 3:
+            return y
+        return [row[keep] for row, keep in zip(y, batch.mask, strict=True)]
 
     def train_on_batch(
         self,
@@ -302,7 +333,7 @@ class Trainable(ABC):
         Args, Returns, Raises: as fit and evaluate.
         """
         self._compiled_loss("train_on_batch")
-        batch = self._data(x, y, sample_weight, class_weight, "train_on_batch")
+        batch = self._data(x, y, sample_weight, class_weight, "train_on_batch").whole()
         self._reset_metrics()
         problem, loss = self._train_step(batch)
         if problem is not None:
@@ -315,184 +346,13 @@ class Trainable(ABC):
         batch = self._data(x, y, sample_weight, None, "test_on_batch")
         return self._result(self._evaluate(batch, len(batch), CallbackList(None, self, {})), return_dict)
 
-    # ---- one step
-
-    def _train_step(self, batch: Data, guard: CtrlC | None = None) -> tuple[str | None, float]:
-        """One step. Returns the first bad tensor (then nothing was changed) or None, and the loss."""
-        assert self.loss is not None and self.optimizer is not None
-        parameters = self.parameters
-        if self.optimizer.averages is not None:
-            self.optimizer.averages.back_to_training()
-        mode = Mode(training=True, keep=True, random=self.random, input_gradient=False)
-        out = self._forward(batch.x, mode, self._logits)
-        loss, d_y = self._loss(batch, out, gradient=True)
-        assert d_y is not None
-        if not math.isfinite(loss):
-            return self._first_bad(batch, out), loss
-        gradients = Gradients()
-        out.backprop(d_y if out.sequence is None else out.sequence.collect(d_y), gradients)
-        bad = _first_bad_gradient(gradients)
-        if bad is not None:
-            return bad, loss
-        if guard is None:
-            self.optimizer.apply(gradients, parameters)
-        else:
-            with guard.whole():  # Ctrl-C never leaves half an update
-                self.optimizer.apply(gradients, parameters)
-        self._update_metrics(batch, out)
-        return None, loss
-
-    def _forward(self, x: Array, mode: Mode, logits: bool) -> Output:
-        y, backprop = self.forward(x, mode, logits)
-        if isinstance(y, Sequence):
-            return Output(y.to_array(), y.mask, y, backprop)
-        return Output(y, None, None, backprop)
-
-    def _loss(self, batch: Data, out: Output, gradient: bool) -> tuple[float, Array | None]:
-        """The reduced loss of a batch and its gradient with respect to the outputs."""
-        assert self.loss is not None and batch.y is not None
-        expected = out.y.shape[: batch.y.ndim]
-        if batch.y.shape != expected:
-            raise ShapeError(
-                f"y: expected labels of shape (N, {', '.join(map(str, expected[1:]))}), one for each output, "
-                f"got (N, {', '.join(map(str, batch.y.shape[1:]))})."
-            )
-        with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite is reported by the caller
-            values, d_y = self.loss.compute(batch.y, out.y, self._logits, gradient)
-            loss, share = losses.reduce(values, batch.weight, out.mask, self.loss.reduction)
-        if d_y is not None:
-            d_y *= share if isinstance(share, float) else share[..., None]
-        return loss, d_y
-
-    def _first_bad(self, batch: Data, out: Output) -> str:
-        """Name the first tensor on the way from the parameters to the loss that is not finite."""
-        for parameter in self.parameters:
-            if not np.isfinite(parameter.value).all():
-                return f'the parameter "{parameter.path}"'
-        if batch.x.dtype.kind == "f" and not np.isfinite(batch.x).all():
-            return "the input x"
-        if not np.isfinite(out.y).all():
-            return "the logits" if self._logits else "the outputs"
-        return "the loss itself, of finite outputs"
-
-    def _evaluate(self, data: Data, size: int, hooks: CallbackList, guard: CtrlC | None = None) -> Logs:
-        """Loss and metrics over the data in batches of `size` (which matters for the loss only where masks do)."""
-        watched = hooks.has("on_test_batch_begin") or hooks.has("on_test_batch_end")
-        group = size if watched or self.stateful else feed.forward_rows(data.x, size, self._width())
-        self._reset_metrics()
-        total, seen = 0.0, 0
-        hooks.call("on_test_begin", {})
-        for number, rows in enumerate(feed.slices(len(data), group)):
-            if guard is not None:
-                guard.check()
-            hooks.call("on_test_batch_begin", number, {})
-            part = data.take(rows)
-            out = self._forward(part.x, PREDICT, self._logits)
-            for inner in feed.slices(len(part), size if out.mask is not None else len(part)):
-                mask = None if out.mask is None else out.mask[inner]
-                loss, _ = self._loss(part.take(inner), out._replace(y=out.y[inner], mask=mask), gradient=False)
-                total += loss * (inner.stop - inner.start)
-            self._update_metrics(part, out)
-            seen += len(part)
-            hooks.call("on_test_batch_end", number, self._logs(total / seen))
-        logs = self._logs(total / seen)
-        hooks.call("on_test_end", logs)
-        return logs
-
-    # ---- data and metrics
-
-    def _width(self) -> int:
-        """The widest array of a step: gates of a recurrent layer, units of a dense one, features of an Embedding."""
-        return max((p.shape[-1] for p in self.parameters if p.shape), default=1)
-
-    def _inputs(self, x: Any, name: str) -> Array:
-        checked = feed.check_samples(x, name)
-        self.build_from_data(checked)
-        return self.check_input(checked)
-
-    def _data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any, caller: str) -> Data:
-        """Checked arrays; also settles the metrics and whether the loss takes logits."""
-        assert self.loss is not None
-        where = caller.partition(": ")[2]
-        x_name, y_name = (f"{where} x", f"{where} y") if where else ("x", "y")
-        samples = feed.check_samples(x, x_name)
-        if y is None:
-            raise TypeError(f"{caller}: expected labels y, got None.")
-        labels = feed.as_numbers(y, y_name)
-        feed.check_lengths(samples, labels, x_name, y_name)
-        self.build_from_data(samples)
-        checked = self.check_input(samples)
-        shape: Shape = tuple(self.output_shape)
-        dtype = self.parameters[0].dtype if self.parameters else np.dtype(np.float32)
-        prepared = self.loss.prepare(labels, shape, dtype, y_name)
-        per_step = prepared.shape[1] if len(shape) == 3 else None
-        weight = feed.check_weights(sample_weight, class_weight, labels, per_step, dtype, caller)
-        self._logits = self.loss.takes_logits(self.logits_activation)
-        if not self._metrics and any(self._metrics_asked):
-            self._metrics = _resolve(*self._metrics_asked, labels.shape, shape)
-        return Data(checked, np.ascontiguousarray(prepared), weight)
-
-    def _compiled_loss(self, caller: str) -> None:
-        if self.optimizer is None:
-            raise NotCompiledError(
-                f'{caller}: "{self.name}" is not compiled. Call compile(optimizer="rmsprop", '
-                'loss="binary_crossentropy", metrics=["acc"]) first.'
-            )
-        if self.loss is None:
-            raise NotCompiledError(
-                f'{caller}: "{self.name}" was compiled without a loss. Call compile(..., loss="binary_crossentropy").'
-            )
-
-    def _reset_metrics(self) -> None:
-        for _, metric, _ in self._metrics:
-            metric.reset_state()
-
-    def _update_metrics(self, batch: Data, out: Output) -> None:
-        if not self._metrics:
-            return
-        assert batch.y is not None
-        y = losses.probabilities(out.y, str(self.logits_activation)) if self._logits else out.y
-        for _, metric, weighted in self._metrics:
-            metric.update_state(batch.y, y, batch.weight if weighted else None, out.mask)
-
-    def _logs(self, loss: float) -> Logs:
-        logs = {"loss": loss}
-        for name, metric, _ in self._metrics:
-            logs[name] = metric.result()
-        return logs
-
-    def _result(self, logs: Logs, return_dict: bool) -> Any:
-        if return_dict:
-            return logs
-        return logs["loss"] if len(logs) == 1 else list(logs.values())
-
-
-def _first_bad_gradient(gradients: Gradients) -> str | None:
-    found = list(gradients)
-    entries = [g.values if isinstance(g, RowGradient) else np.ascontiguousarray(g) for _, g in found]
-    bad = _native.first_not_finite(entries)
-    return None if bad < 0 else f'the gradient of "{found[bad][0].path}"'
-
-
-def _resolve(
-    plain: list[Any], weighted: list[Any], label_shape: Shape, output_shape: Shape
-) -> list[tuple[str, metrics_module.Metric, bool]]:
-    """Metric objects with their names in the logs; a repeated name gets weighted_ in front or a number behind."""
-    found: list[tuple[str, metrics_module.Metric, bool]] = []
-    for asked, takes_weights in [(m, False) for m in plain] + [(m, True) for m in weighted]:
-        metric = metrics_module.get(asked, label_shape, output_shape)
-        name, taken = metric.name, {"loss", *(name for name, _, _ in found)}
-        if name in taken and takes_weights:
-            name = f"weighted_{name}"
-        base, number = name, 0
-        while name in taken:
-            number += 1
-            name = f"{base}_{number}"
-        found.append((name, metric, takes_weights))
-    return found
-
 
 def _unpack(data: Any) -> tuple[Any, Any, Any]:
     if isinstance(data, tuple | list) and len(data) in (2, 3):
         return data[0], data[1], data[2] if len(data) == 3 else None
     raise TypeError(f"fit: expected validation_data as (x, y) or (x, y, sample_weight), got {type(data).__name__}.")
+
+
+def _first(batch: Any) -> Any:
+    """The inputs of a yielded batch: of (x,), (x, y), (x, y, sample_weight) the first; anything else is x."""
+    return batch[0] if isinstance(batch, tuple) and len(batch) in (1, 2, 3) else batch

@@ -18,6 +18,7 @@ from unrolled.layers.gates import GATES
 from unrolled.layers.recurrent import Recurrent
 from unrolled.layers.watch import watching
 from unrolled.parameters import Array, Gradients, Parameter
+from unrolled.sources import Data
 
 
 @dataclass(eq=False)
@@ -134,12 +135,12 @@ def backward(trace: Trace, target: Any = None, y: Any = None) -> Backward:
     with trace.started(), watching(lambda event, layer, values: seen.append((layer, values, event))):
         if y is not None:
             batch = model._data(trace.x[None], np.asarray(y)[None] if np.ndim(y) < 2 else y, None, None, "backward")
-            out = model._forward(batch.x, KEEP, model._logits)
+            out = model._forward(batch, KEEP, model._logits)
             value, d_y = model._loss(batch, out, gradient=True)
             result = Backward(trace, f"the loss for y={np.asarray(y).tolist()}", float(value))
         else:
             k, logits = class_number(trace, target), model.logits_activation is not None
-            out = model._forward(trace.x[None], KEEP, logits)
+            out = model._forward(Data(trace.x[None]), KEEP, logits)
             d_y = np.zeros_like(out.y)
             d_y.reshape(-1, d_y.shape[-1])[-1, k] = 1
             name = trace.output_names[k] if trace.classes is None else repr(trace.output_names[k])

@@ -271,7 +271,8 @@ class Masking(Layer):
         self.require_rank(x, 3)
         values = x.values
         keep = (values != self.mask_value).any(axis=1)
-        y = Sequence(table=values * keep[:, None], index=x.index, mask=keep[x.index])
+        mask = keep[x.index] if x.mask is None else keep[x.index] & x.mask
+        y = Sequence(table=values * keep[:, None], index=x.index, mask=mask)
         return y, lambda d_y, gradients: d_y * keep[:, None]
 
     def get_config(self) -> dict[str, Any]:
