@@ -15,7 +15,7 @@ from unrolled.models import Sequential
 from unrolled.parameters import Array
 
 READ_ROWS, LEAST_EPOCHS, MOST_EPOCHS = 80_000, 3, 20  # what epochs=None stands for
-PREDICTED_STEPS = 1 << 19  # rows times steps that are padded at once
+PREDICTED_STEPS = 1 << 17  # rows times steps that are padded at once
 
 Part = tuple[Array, Array, Array | None]  # padded rows, class numbers, weights
 

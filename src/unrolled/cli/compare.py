@@ -119,7 +119,7 @@ def draw(judged: Sequence[Judged], histories: Mapping[str, Mapping[str, Sequence
     for name, history in histories.items():
         values = history.get("val_accuracy") or history["accuracy"]
         right.plot(range(1, len(values) + 1), values, "o-", color=COLOURS[name], label=name, markersize=4)
-    right.set_title("Accuracy on rows held out within training, by epoch")
+    right.set_title("Validation accuracy by epoch")
     right.set_xlabel("Epoch")
     right.xaxis.get_major_locator().set_params(integer=True)
     right.legend(frameon=False)
