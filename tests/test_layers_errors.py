@@ -226,8 +226,14 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: layers.Bidirectional(layers.LSTM(2, go_backwards=True), name="b"),
         ValueError,
+        'Bidirectional "b": expected layer with go_backwards=False, got go_backwards=True. The layer for the other '
+        "direction is made from it.",
+    ),
+    (
+        lambda: layers.Bidirectional(layers.LSTM(2), backward_layer=layers.LSTM(2), name="b"),
+        ValueError,
         'Bidirectional "b": expected layer with go_backwards=False and backward_layer with go_backwards=True, '
-        "got True and True.",
+        "got False and False.",
     ),
     (
         lambda: layers.Bidirectional(
@@ -289,3 +295,17 @@ def test_the_whole_text(case: tuple[Callable[[], Any], type[Exception], str]) ->
         run()
     assert str(caught.value) == text
     assert isinstance(caught.value, ValueError | TypeError)
+
+
+@pytest.mark.parametrize("make", [lambda: layers.Dense(2), lambda: layers.LSTM(2), lambda: layers.GRU(2)])
+def test_building_again_keeps_the_weights(make):
+    layer = make()
+    layer.build((None, 4, 3))
+    trained = [parameter.value + 1 for parameter in layer.weights]
+    layer.set_weights(trained)
+    layer.build((None, 7, 3))
+    assert len(layer.weights) == len(trained)
+    for parameter, value in zip(layer.weights, trained, strict=True):
+        np.testing.assert_array_equal(parameter.value, value)
+    with pytest.raises(ShapeError, match=r'it is built already, with "kernel" of shape \(3, .*this input needs \(5, '):
+        layer.build((None, 4, 5))

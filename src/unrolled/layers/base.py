@@ -155,7 +155,18 @@ class Layer(Checks):
     # ---- weights
 
     def add_weight(self, name: str, shape: tuple[int, ...], initializer: Any = "glorot_uniform") -> Parameter:
-        """Make a parameter of this layer, drawn from the initializer."""
+        """Make a parameter of this layer, drawn from the initializer; one that it has already stays.
+
+        Raises: ShapeError if it has one of this name with another shape.
+        """
+        for known in self._parameters:
+            if known.name == name:
+                if known.shape != tuple(shape):
+                    raise ShapeError(
+                        f'{self.label}: it is built already, with "{name}" of shape {known.shape}; this input needs '
+                        f"{tuple(shape)}. Make a new layer for it."
+                    )
+                return known
         value = initializers.get(initializer)(shape, self.dtype, streams.generator())
         if value.shape != tuple(shape):
             raise ShapeError(f'{self.label}: the initializer of "{name}" gave {value.shape}, expected {tuple(shape)}.')

@@ -136,7 +136,8 @@ class Recurrent(Layer):
         if self.use_bias:
             shape = (2, width) if self.kind.biases == 2 else (width,)
             self.bias = self.add_weight("bias", shape, self.bias_initializer)
-            self.start_bias(self.bias.value)
+            if not self.built:
+                self.start_bias(self.bias.value)
         for parameter in self._parameters:
             parameter.gate_columns = partial(gate_columns, self.cell, self.units, parameter.path)
         super().build(input_shape)

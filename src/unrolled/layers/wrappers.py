@@ -69,14 +69,19 @@ class Bidirectional(_Wrapper):
         name = layer.name.removeprefix("forward_").removeprefix("backward_")
         self.forward_layer: Any = _copy(layer, f"forward_{name}")
         self.backward_layer: Any = backward_layer or _copy(layer, f"backward_{name}", go_backwards=True)
-        self._check_pair()
+        self._check_pair(own=backward_layer is not None)
         self._own_backward = backward_layer is not None
         self.return_sequences = bool(self.forward_layer.return_sequences)
         self.return_state = bool(self.forward_layer.return_state)
         self.settle()
 
-    def _check_pair(self) -> None:
+    def _check_pair(self, own: bool) -> None:
         ahead, back = self.forward_layer, self.backward_layer
+        if ahead.go_backwards and not own:
+            raise ValueError(
+                f"{self.label}: expected layer with go_backwards=False, got go_backwards=True. The layer for the other "
+                "direction is made from it."
+            )
         if ahead.go_backwards or not back.go_backwards:
             raise ValueError(
                 f"{self.label}: expected layer with go_backwards=False and backward_layer with go_backwards=True, "
