@@ -102,10 +102,10 @@ def test_chapter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shared_data: P
     assert {file.name for file in tmp_path.iterdir()} == {"SimpleRNN.png", "LSTM.png", "GRU.png"}
 
 
-def test_code_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every Python block, in order, as it stands; the reviews are short made-up ones, told apart by one word."""
+def test_code_of_the_readme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
+    """Every Python block as it stands; the reviews are short made-up ones, told apart by one word."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert blocks
+    assert len(blocks) == 2
 
     def few_reviews(num_words: int) -> Any:
         rng = np.random.default_rng(0)
@@ -119,9 +119,18 @@ def test_code_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reviews, "load_data", few_reviews)
     set_random_seed(1)
     namespace: dict[str, Any] = {}
-    exec(compile("\n".join(blocks), "README.md", "exec"), namespace)
+    exec(compile(blocks[0], "README.md", "exec"), namespace)
     assert set(namespace["history"].history) == {"loss", "acc", "val_loss", "val_acc"}
     assert namespace["model"].evaluate(namespace["x_test"], namespace["y_test"], verbose=0)[1] > 0.95
+
+    words = np.random.default_rng(1).integers(10, 60, (600, 8))
+    lines = [f"{'bad' if i % 2 else 'good'} {' '.join(f'w{w}' for w in row)},{i % 2}" for i, row in enumerate(words)]
+    (tmp_path / "reviews.csv").write_text("\n".join(["review,sentiment", *lines]), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks[1], "README.md", "exec"), namespace)
+    assert "accuracy" in capsys.readouterr().out
+    assert namespace["model"].score(namespace["new"], namespace["truth"]) > 0.95
+    assert (tmp_path / "model").stat().st_size > 0
 
 
 @pytest.mark.parametrize("path", sorted(SHAPES.glob("*.py")), ids=lambda path: path.stem)

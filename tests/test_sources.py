@@ -11,6 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from unrolled import engine, layers, models, utils
 from unrolled.preprocessing.sequence import pad_sequences
 
+pytestmark = pytest.mark.filterwarnings("ignore::unrolled.errors.PaddingWarning")  # batches padded behind, on purpose
+
 
 def ids_model(sequences: bool = False, mask_zero: bool = False, name: str = "ids") -> models.Sequential:
     model = models.Sequential(
