@@ -342,6 +342,9 @@ def test_trace(run: Run, tmp_path: Path) -> None:
     by_hand = subprocess.run([sys.executable, "by_hand.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
     best = TextClassifier.load(tmp_path / "model").predict_proba(["w1 good w2"]).max()
     assert f"{best:.3f}" in by_hand.stdout or f"{1 - best:.3f}" in by_hand.stdout
+    code, out, _ = run("trace", "model", "w1 good w2", "--html", "trace.html")
+    assert code == 0 and out.endswith("Page: trace.html\n")
+    assert (tmp_path / "trace.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     code, _, err = run("trace", "model", "")
     assert code == 1 and err.startswith("Error: ")
 

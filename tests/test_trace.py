@@ -138,7 +138,7 @@ def test_tables_and_frames() -> None:
     assert "good" in str(trace) and "output" in str(trace)
     for thing in (trace, trace["rnn"], trace["rnn"].f, trace["rnn"].step(0), trace["rnn"].unit(0)):
         page = thing._repr_html_()
-        assert page.startswith("<table") and "<br>" not in page
+        assert "<table" in page and "<br>" not in page
     assert "&lt;br&gt;" in trace._repr_html_()
 
 

@@ -20,7 +20,7 @@ from unrolled.layers.values import as_array, as_value, cast
 from unrolled.layers.watch import report
 from unrolled.parameters import Array, Backprop, Gradients, Mode, Parameter, Shape, no_backprop
 from unrolled.sources import Data
-from unrolled.summary import show_shape, summary_lines
+from unrolled.summary import show_shape, summary_lines, summary_table
 from unrolled.training import Trainable
 
 
@@ -263,6 +263,10 @@ class Sequential(Trainable):
         """
         for line in summary_lines(self.name, self._layers, line_length, explain):
             (print_fn or print)(line)
+
+    def _repr_html_(self) -> str:
+        """The summary as a table, for notebooks."""
+        return summary_table(self.name, self._layers).to_html()
 
     # ---- running
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from unrolled.layers import Layer
 from unrolled.parameters import Parameter
+from unrolled.printing import Table
 
 LINE = 65
 COLUMNS = (29, 26, 10)
+HEADER = ("Layer (type)", "Output Shape", "Param #")
 
 
 def show_shape(shape: Any) -> str:
@@ -51,14 +53,15 @@ def _gates_of(parameter: Parameter) -> int:
     return int(parameter.shape[-1] // (columns.stop - columns.start))
 
 
-def summary_lines(name: str, layers: list[Layer], line_length: int | None = None, explain: bool = False) -> list[str]:
-    """One row a layer with output shape and parameters, then the totals.
+def summary_table(name: str, layers: list[Layer]) -> Table:
+    """The same as a table, for a notebook; the totals stand out."""
+    rows = [list(row) for row in _rows(layers)]
+    totals = [[what, "", count] for what, count in _totals(layers)]
+    return Table(f'Model: "{name}"', HEADER, rows + totals, range(len(rows), len(rows) + len(totals)))
 
-    Args: line_length: characters a line, 65 by default, more where names or shapes need it; explain: a line below each
-          layer that says how its number of parameters comes about.
-    """
-    header = ("Layer (type)", "Output Shape", "Param #")
-    rows = [
+
+def _rows(layers: list[Layer]) -> list[tuple[str, str, str]]:
+    return [
         (
             f"{layer.name} ({type(layer).__name__})",
             show_shape(layer.output_shape),
@@ -66,6 +69,24 @@ def summary_lines(name: str, layers: list[Layer], line_length: int | None = None
         )
         for layer in layers
     ]
+
+
+def _totals(layers: list[Layer]) -> list[tuple[str, str]]:
+    weights = [p for layer in layers for p in layer.weights]
+    learned = size(p for p in weights if p.trainable)
+    counts = ["?"] * 3
+    if all(layer.built for layer in layers):
+        counts = [f"{count:,}" for count in (size(weights), learned, size(weights) - learned)]
+    return list(zip(("Total params", "Trainable params", "Non-trainable params"), counts, strict=True))
+
+
+def summary_lines(name: str, layers: list[Layer], line_length: int | None = None, explain: bool = False) -> list[str]:
+    """One row a layer with output shape and parameters, then the totals.
+
+    Args: line_length: characters a line, 65 by default, more where names or shapes need it; explain: a line below each
+          layer that says how its number of parameters comes about.
+    """
+    rows = _rows(layers)
     widths = [max(COLUMNS[i], *(len(row[i]) + 1 for row in rows)) if rows else COLUMNS[i] for i in range(3)]
     spare = (line_length or LINE) - sum(widths)
     widths[0] += max(spare, 0)
@@ -74,20 +95,14 @@ def summary_lines(name: str, layers: list[Layer], line_length: int | None = None
         return "".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
 
     rule = "_" * sum(widths)
-    lines = [f'Model: "{name}"', rule, line(header), "=" * sum(widths)]
+    lines = [f'Model: "{name}"', rule, line(HEADER), "=" * sum(widths)]
     for i, row in enumerate(rows):
         lines += [rule] if i else []
         lines.append(line(row))
         if explain and layers[i].built:
             lines += [f"    {text}" for text in explain_counts(layers[i])]
     lines.append("=" * sum(widths))
-    weights = [p for layer in layers for p in layer.weights]
-    learned = size(p for p in weights if p.trainable)
-    if all(layer.built for layer in layers):
-        counts = [f"{count:,}" for count in (size(weights), learned, size(weights) - learned)]
-        remedy = []
-    else:
-        counts = ["?"] * 3
+    remedy = []
+    if not all(layer.built for layer in layers):
         remedy = ["Not built yet (?): give the first layer an input_shape, call build(input_shape), or fit."]
-    totals = zip(("Total params", "Trainable params", "Non-trainable params"), counts, strict=True)
-    return [*lines, *(f"{what}: {count}" for what, count in totals), rule, *remedy]
+    return [*lines, *(f"{what}: {count}" for what, count in _totals(layers)), rule, *remedy]

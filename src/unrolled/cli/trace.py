@@ -22,6 +22,9 @@ def trace(
             "read from the last state)."
         ),
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page for a browser that shows every gate, state and derivation.")
+    ] = None,
     attribution: Annotated[
         bool, typer.Option("--attribution", help="Show what each word did for the prediction.")
     ] = False,
@@ -32,6 +35,7 @@ def trace(
     unrolled trace model "not a bad film at all"
     unrolled trace model "not a bad film at all" --attribution
     unrolled trace model "not a bad film at all" --verify --script by_hand.py
+    unrolled trace model "not a bad film at all" --html trace.html
     ```
     """  # fmt: skip
     found = o.load_classifier(model).trace(text)
@@ -46,3 +50,6 @@ def trace(
     if script is not None:
         found.to_script(script)
         say(f"\nScript: {script}")
+    if html is not None:
+        found.to_html(html)
+        say(f"\nPage: {html}")

@@ -5,6 +5,7 @@ from unrolled.inspect.backward import Backward, LayerGradient
 from unrolled.inspect.counterfactual import Counterfactual
 from unrolled.inspect.flow import Flow, Powers, gradient_flow, plot_flow, recurrent_powers, unrolled_terms
 from unrolled.inspect.ledger import Ledger
+from unrolled.inspect.page import to_html
 from unrolled.inspect.steps import RecurrentTrace, Step, Unit
 from unrolled.inspect.trace import DenseTrace, Trace, Traces, trace
 from unrolled.inspect.verify import Check, Report
@@ -30,6 +31,7 @@ __all__ = [
     "gradient_flow",
     "plot_flow",
     "recurrent_powers",
+    "to_html",
     "trace",
     "unrolled_terms",
 ]

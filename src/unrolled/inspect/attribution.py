@@ -196,7 +196,8 @@ def running(trace: Trace) -> Running:
     model, layers = trace.model, trace.model.layers
     recurrent = [n for n, layer in enumerate(layers) if isinstance(layer, Recurrent | Bidirectional)]
     forward_only = all(isinstance(layers[n], Recurrent) and not layers[n].go_backwards for n in recurrent)
-    if recurrent and forward_only and not layers[recurrent[-1]].return_sequences and not model.stateful:
+    stacked = all(layers[n].return_sequences for n in recurrent[:-1])  # a decoder's steps are not those of the input
+    if recurrent and forward_only and stacked and not layers[recurrent[-1]].return_sequences and not model.stateful:
         place = recurrent[-1] + 1
         last = trace.recurrent[layers[recurrent[-1]].path]
         shown = last.states["h"] * np.logical_or.accumulate(last.ran)[:, None]

@@ -144,7 +144,9 @@ def ledger(trace: Trace, layer: str | None = None, target: Any = None) -> Ledger
     kept = written * survived
     largest = max(float(np.abs(final).max(initial=0)), np.finfo(np.float64).tiny)
     residual = float(np.abs(start + kept.sum(axis=0) - final).max(initial=0)) / largest
-    plain = Ledger(found, state, written, survived, kept, start, final, residual, trace.padding)
+    own_steps = len(found) != len(trace)  # behind RepeatVector steps are no tokens
+    padding = np.zeros(len(found), bool) if own_steps else trace.padding
+    plain = Ledger(found, state, written, survived, kept, start, final, residual, padding)
     return _to_logit(trace, plain, target)
 
 

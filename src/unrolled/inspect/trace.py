@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -179,7 +180,9 @@ class Trace:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return self.table().to_html()
+        from unrolled.inspect.page.notebook import coloured_text
+
+        return coloured_text(self) + self.table().to_html()
 
     def to_pandas(self) -> Any:
         """A DataFrame: a row a step, columns (layer, quantity, unit), for all recurrent layers.
@@ -246,6 +249,15 @@ class Trace:
         from unrolled.inspect.script import to_script
 
         return to_script(self, path)
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write a page that shows this trace in a browser: one file that needs no network.
+
+        inspect.to_html([trace, ...], path) shows several models side by side. Returns: the path. Raises: as backward.
+        """
+        from unrolled.inspect.page import to_html
+
+        return to_html(self, path)
 
     def running(self) -> Any:
         """The model's output after each token, as if the input ended there: Running, with probabilities (T, K)."""
