@@ -17,7 +17,7 @@ function show(x) {
 }
 
 /** A number for the picture: few digits. */
-const brief = x => Number.isNaN(x) ? "·" : Math.abs(x) >= 1000 ? x.toExponential(0) : x.toFixed(2);
+const brief = x => Number.isNaN(x) ? "·" : Math.abs(x) >= 1000 ? x.toExponential(0) : x.toFixed(2).replace(/^-0\.00$/, "0.00");
 const escaped = text => String(text).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
 const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 
