@@ -22,6 +22,6 @@ int get_threads();
 // Never null: throws std::bad_alloc, also for a product that no address can hold.
 void *take_buffer(size_t count, size_t entry_bytes);
 void give_buffer(void *buffer);
-void drop_buffers();
+void drop_buffers();  // all that are free go back to the system
 
 }  // namespace unrolled

@@ -249,12 +249,12 @@ def test_predict_does_not_depend_on_batch_size():
 
 
 def test_groups_of_rows_are_multiples_of_the_batch_and_bounded_in_memory():
-    ids, signals = np.zeros((9, 500), np.int32), np.zeros((9, 5000, 3), np.float32)
+    ids, signals = np.zeros((9, 50), np.int32), np.zeros((9, 5000, 3), np.float32)
     assert feed.forward_rows(ids, 1, 128) == 1024
     assert feed.forward_rows(ids, 100, 128) == 1000
     assert feed.forward_rows(ids, 3000, 128) == 3000
-    assert feed.forward_rows(signals, 1, 2048) == (1 << 26) // (5000 * 2048) == 6
-    assert feed.forward_rows(signals, 32, 2048) == 32
+    assert feed.forward_rows(signals, 1, 256) == (1 << 23) // (5000 * 256) == 6
+    assert feed.forward_rows(signals, 32, 256) == 32
     assert feed.forward_rows(np.zeros(9), 1, 1) == 1024
 
 

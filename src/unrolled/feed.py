@@ -13,7 +13,7 @@ from unrolled.parameters import Array, Shape
 from unrolled.sources import Data
 
 MAX_FORWARD_ROWS = 1024
-MAX_FORWARD_VALUES = 1 << 26
+MAX_FORWARD_VALUES = 1 << 23
 
 
 def forward_rows(x: Any, batch_size: int, width: int) -> int:

@@ -134,6 +134,7 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
         if not goes_on:
             self.members_: list[Member] = []
         parts = [(rows.to_array(p), codes[p], None if weight is None else weight[p]) for p in (train, held_out)]
+        del rows  # no caller keeps them, so that they do not lie beside their padded copy
         self._train_members(parts[0], parts[1] if len(held_out) else None, random, callbacks)
         self.max_epochs_ = int(self.epochs or enough_epochs(len(train)))
         self.validation_ = self._judge(parts[1])

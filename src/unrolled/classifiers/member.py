@@ -9,13 +9,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from unrolled import _native
 from unrolled.callbacks import Callback, EarlyStopping, SwapEMAWeights
 from unrolled.callbacks.base import Logs
 from unrolled.models import Sequential
 from unrolled.parameters import Array
 
 READ_ROWS, LEAST_EPOCHS, MOST_EPOCHS = 80_000, 3, 20  # what epochs=None stands for
-PREDICTED_STEPS = 1 << 17  # rows times steps that are padded at once
+PREDICTED_STEPS = 1 << 16  # rows times steps that are padded at once
 
 Part = tuple[Array, Array, Array | None]  # padded rows, class numbers, weights
 
@@ -89,6 +90,7 @@ class Member:
             watching.append(FallingRate(rate, rate * options.final_learning_rate, last * steps, done * steps))
         before = self.model.get_weights() if done else []
         best = min(self.history.get("val_loss", []), default=np.inf)
+        _native.drop_buffers()  # and what splitting the texts left
         start = time.perf_counter()
         new = self.model.fit(
             train[0],
@@ -102,6 +104,7 @@ class Member:
             verbose=options.verbose,
         ).history
         self.seconds += time.perf_counter() - start
+        _native.drop_buffers()
         self.history = {name: self.history.get(name, []) + values for name, values in new.items()} or self.history
         self.interrupted = self.epochs < last and not self.model.stop_training
         if held_out is not None and before and min(new.get("val_loss", []), default=np.inf) >= best:

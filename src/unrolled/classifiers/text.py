@@ -126,8 +126,10 @@ class TextClassifier(RecurrentClassifier):
         if self._goes_on():
             return self._train(self._rows(texts), y, sample_weight, texts, callbacks)
         self.vectorizer_ = TextVectorizer(self.tokenizer, self.stop_words, self.num_words, self.min_count)
-        rows = self.vectorizer_.fit_packed(texts).cut(self.maxlen, self.truncating)
-        return self._train(rows, y, sample_weight, texts, callbacks)
+        return self._train(self._first_rows(texts), y, sample_weight, texts, callbacks)
+
+    def _first_rows(self, texts: list[str]) -> PackedIds:
+        return self.vectorizer_.fit_packed(texts).cut(self.maxlen, self.truncating)
 
     def _rows(self, X: Any) -> PackedIds:
         return self.vectorizer_.transform_packed(as_texts(X, "X")).cut(self.maxlen, self.truncating)

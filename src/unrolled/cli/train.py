@@ -230,6 +230,7 @@ def tell_how_to_go_on(classifier: Any, output: Path) -> None:
 
 def report(classifier: Any, rows: Rows, output: Path, *, baseline: bool, plots: bool) -> None:
     """Judge the model beside the baselines, and write the figures and pictures."""
+    from unrolled import _native
     from unrolled.baselines import LOGISTIC
     from unrolled.baselines import compare as compare_predictions
 
@@ -238,6 +239,7 @@ def report(classifier: Any, rows: Rows, output: Path, *, baseline: bool, plots: 
     judged = [
         judge(name, lambda: classifier.predict_proba(rows.test_texts), rows.test_labels, classes, classifier.seconds_)
     ]
+    _native.drop_buffers()  # the baseline needs the memory
     judged += baselines(rows, classes, classifier.vectorizer_.tokenize if baseline else None)
     where = "of the test file" if rows.given else "held out"
     say()

@@ -129,8 +129,8 @@ class WordDropout(Layer):
         self.require_rank(array, 2)
         require_data(self.label, array)
         self.require_declared(array)
-        whole = array.astype(np.int32)
-        if not np.array_equal(whole, array):
+        whole = array.astype(np.int32, copy=False)
+        if whole is not array and not np.array_equal(whole, array):
             raise TypeError(f"{self.label}: expected whole numbers (token ids) in x. Put it before an Embedding.")
         return whole
 

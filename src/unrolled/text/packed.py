@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -23,11 +24,11 @@ class PackedIds:
     @classmethod
     def from_rows(cls, rows: Iterable[Array]) -> PackedIds:
         """Arrays of ids, one behind the other."""
-        parts = list(rows)
-        starts = np.zeros(len(parts) + 1, np.int64)
-        np.cumsum([len(part) for part in parts], out=starts[1:])
-        ids = np.concatenate(parts) if parts else np.zeros(0, np.int32)
-        return cls(ids.astype(np.int32, copy=False), starts)
+        ids, starts = array("i"), array("q", [0])
+        for row in rows:  # an array that grows: a list of the rows would hold everything twice when they are joined
+            ids.frombytes(row.astype(np.int32, copy=False).tobytes())
+            starts.append(len(ids))
+        return cls(np.asarray(ids), np.asarray(starts))
 
     def __len__(self) -> int:
         return len(self.starts) - 1
