@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from differences import TOLERANCE, differences
 from unrolled import _native, engine, reference
 from unrolled.batch import Sequence
 from unrolled.layers.recurrent import GRU, LSTM, Recurrent, SimpleRNN
 from unrolled.layers.recurrent_dropout import NONE, Factors
-from unrolled.parameters import Gradients, Mode
+from unrolled.parameters import Backprop, Gradients, Mode
 
 CELLS = tuple(engine.CELLS)
 SHAPES = [(1, 1, 1, 1), (7, 5, 3, 17), (13, 9, 5, 40), (3, 4, 2, 70)]  # B, T, D, H
@@ -118,13 +119,20 @@ def random_factors(layer: Recurrent, batch: int, features: int, dropped: str, rn
     return Factors(of_input, draw(batch, gates, layer.units) if "state" in dropped else None)
 
 
+def run_forward(case: Case, keep: bool = False) -> tuple[Any, Backprop, dict[str, np.ndarray]]:
+    """The layer's output, its way back, and the outputs by the reference's names."""
+    layer = case.layer
+    layer.draw_factors = lambda batch, mode: case.factors  # type: ignore[method-assign]
+    mode = Mode(training=case.factors.any, keep=keep)
+    y, backprop = layer.forward(Sequence.from_array(case.x, case.mask), mode, case.states)
+    found = {"outputs": y[0].to_array(), "h": y[1]} | ({"c": y[2]} if layer.kind.states == 2 else {})
+    return y, backprop, found
+
+
 def run_engine(case: Case) -> dict[str, np.ndarray]:
     """Outputs and all gradients as the engine computes them, under the reference's names."""
     layer = case.layer
-    sequence = Sequence.from_array(case.x, case.mask)
-    layer.draw_factors = lambda batch, mode: case.factors  # type: ignore[method-assign]
-    y, backprop = layer.forward(sequence, Mode(training=case.factors.any, keep=True), case.states)
-    found = {"outputs": y[0].to_array(), "h": y[1]} | ({"c": y[2]} if layer.kind.states == 2 else {})
+    y, backprop, found = run_forward(case, keep=True)
     gradients = Gradients()
     d_y = y[0].collect(case.d_y.astype(layer.dtype))
     d_x = backprop((d_y, case.d_h, case.d_c)[: 1 + layer.kind.states], gradients)
@@ -187,9 +195,7 @@ def run_reference_by_row(case: Case) -> dict[str, np.ndarray]:
             d_y=case.d_y[row], d_h=case.d_h[row], d_c=case.d_c[row], factors=NONE,
         )  # fmt: skip
         results = run_reference(one)
-        back = reference.thinned(
-            reference.Weights(results["d_kernel"], results["d_recurrent_kernel"]), gates, *masks
-        )
+        back = reference.thinned(reference.Weights(results["d_kernel"], results["d_recurrent_kernel"]), gates, *masks)
         found.append(results | {"d_kernel": back.kernel, "d_recurrent_kernel": back.recurrent_kernel})
     sums = ("d_kernel", "d_recurrent_kernel", "d_bias")
     joined = {name: sum(r[name] for r in found) for name in sums if name in found[0]}
@@ -208,3 +214,20 @@ def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], t
     for name, want in expected.items():
         scale = max(float(np.abs(want).max(initial=0)), 1e-300)
         np.testing.assert_allclose(found[name], want, rtol=0, atol=tolerance * scale, err_msg=name)
+
+
+def assert_differences(case: Case) -> None:
+    """Every gradient of a float64 case with states against central differences of the outputs."""
+    found = run_engine(case)
+    above = {"outputs": case.d_y, "h": case.d_h, "c": case.d_c}
+
+    def loss() -> float:
+        return sum(float(np.sum(y * above[name])) for name, y in run_forward(case)[2].items())
+
+    tensors = {f"d_{p.name}": p.value for p in case.layer.weights} | {"d_values": case.x}
+    tensors |= dict(zip(("d_h0", "d_c0"), case.states or [], strict=False))
+    for name, tensor in tensors.items():
+        numeric = differences(loss, tensor)
+        scale = np.abs(numeric).max()
+        analytic = found[name].reshape(tensor.shape)
+        np.testing.assert_allclose(analytic, numeric, rtol=0, atol=TOLERANCE * scale, err_msg=name)

@@ -11,7 +11,18 @@ import threading
 import numpy as np
 import pytest
 
-from cases import CELLS, SHAPES, assert_same, level, make_layer, random_case, run_engine, run_reference, threads
+from cases import (
+    CELLS,
+    SHAPES,
+    assert_differences,
+    assert_same,
+    level,
+    make_layer,
+    random_case,
+    run_engine,
+    run_reference,
+    threads,
+)
 from unrolled import _native, engine
 from unrolled.batch import Sequence
 from unrolled.parameters import Gradients, Mode
@@ -59,28 +70,7 @@ def test_every_pair_of_activations_matches_reference(cell, pair, rng):
 @pytest.mark.parametrize("cell", CELLS)
 def test_gradients_match_central_differences(cell, on, rng):
     with level(on):
-        case = random_case(cell, (3, 4, 2, 5), rng, masked=True, states=True)
-        found = run_engine(case)
-
-        def loss() -> float:
-            y = run_engine(case)
-            total = np.sum(y["outputs"] * case.d_y) + np.sum(y["h"] * case.d_h)
-            return float(total + (np.sum(y["c"] * case.d_c) if "c" in y else 0))
-
-        tensors = {f"d_{p.name}": p.value for p in case.layer.weights}
-        tensors |= dict(zip(("d_h0", "d_c0"), case.states, strict=False)) | {"d_values": case.x}
-        step = 1e-5
-        for name, tensor in tensors.items():
-            numeric = np.empty(tensor.size)
-            for i in range(tensor.size):
-                before = tensor.flat[i]
-                tensor.flat[i] = before + step
-                up = loss()
-                tensor.flat[i] = before - step
-                numeric[i] = (up - loss()) / (2 * step)
-                tensor.flat[i] = before
-            analytic = found[name].reshape(-1)
-            np.testing.assert_allclose(analytic, numeric, rtol=0, atol=1e-7 * np.abs(numeric).max(), err_msg=name)
+        assert_differences(random_case(cell, (3, 4, 2, 5), rng, masked=True, states=True))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
