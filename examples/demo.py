@@ -33,9 +33,7 @@ def main(epochs: int = 8, out: Path = Path("demo_out"), seed: int = 1, limit: in
     console = Console(highlight=False)
     texts = reviews.load_texts()
     read, repeats = len(texts) + texts.repeats, texts.repeats
-    if limit is not None:
-        texts = reviews.Reviews(texts.texts[:: len(texts) // limit], texts.labels[:: len(texts) // limit])
-    train, holdout = reviews.split(texts, seed=113)
+    train, holdout = reviews.split(texts.thinned(limit))
     console.print(
         f"{read:,} film reviews, {repeats} of them repeats and dropped; "
         f"{len(train):,} to learn from, {len(holdout):,} held out."

@@ -88,10 +88,7 @@ def languages(cell: Any, most: int = 30, epochs: int = 25, seed: int = 1) -> dic
 
 def trained_on_reviews(epochs: int, limit: int | None, seed: int = 1) -> dict[str, Any]:
     """An LSTM(32) on film reviews: the model, the word index, and the reviews held out."""
-    texts = reviews.load_texts()
-    if limit is not None:
-        texts = reviews.Reviews(texts.texts[:: len(texts) // limit], texts.labels[:: len(texts) // limit])
-    train, holdout = reviews.split(texts, seed=113)
+    train, holdout = reviews.split(reviews.load_texts().thinned(limit))
     ranks = reviews.number_words(train.texts)
     x, x_holdout = (pad_sequences(reviews.to_ids(part.texts, ranks, 10_000), 300) for part in (train, holdout))
     utils.set_random_seed(seed)

@@ -50,10 +50,7 @@ def adding_models(steps: int, epochs: int, rows: int, seed: int = 1) -> dict[str
 
 def review_models(epochs: int, limit: int | None, seed: int = 1) -> tuple[dict[str, tuple[Any, float]], np.ndarray]:
     """A trained model and its hold-out accuracy for each cell, and held-out reviews of 200 words."""
-    texts = reviews.load_texts()
-    if limit is not None:
-        texts = reviews.Reviews(texts.texts[:: len(texts) // limit], texts.labels[:: len(texts) // limit])
-    train, holdout = reviews.split(texts, seed=113)
+    train, holdout = reviews.split(reviews.load_texts().thinned(limit))
     ranks = reviews.number_words(train.texts)
     x, x_new = (pad_sequences(reviews.to_ids(part.texts, ranks, 10_000), 200) for part in (train, holdout))
     found = {}

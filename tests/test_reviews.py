@@ -62,6 +62,13 @@ def small() -> reviews.Reviews:
     return reviews.Reviews([f"text {n}" for n in range(10)], np.arange(10) % 2)
 
 
+def test_a_few_are_spread_over_all() -> None:
+    few = small().thinned(4)
+    assert (few.texts, few.labels.tolist()) == (["text 0", "text 2", "text 5", "text 7"], [0, 0, 1, 1])
+    assert small().thinned(None).texts == small().thinned(20).texts == small().texts
+    assert len(small().thinned(0)) == 0
+
+
 def test_split_is_seeded_and_leaves_out_nothing() -> None:
     train, test = reviews.split(small(), 0.3, seed=1)
     assert (len(train), len(test)) == (7, 3)

@@ -225,7 +225,6 @@ CELLS = {
 }
 
 
-
 def thinned(
     w: Weights, gates: int, input_mask: ArrayLike | None = None, state_mask: ArrayLike | None = None
 ) -> Weights:
