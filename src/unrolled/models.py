@@ -15,16 +15,17 @@ from unrolled import saving
 from unrolled.batch import Sequence, Value
 from unrolled.errors import FileFormatError, NotBuiltError, PaddingWarning, ShapeError, UnknownAxisError, warn_user
 from unrolled.layers import Embedding, InputLayer, Layer, Recurrent, TimeDistributed, WordDropout
-from unrolled.layers.base import assign_all, automatic_name, deserialize, serialize
+from unrolled.layers.base import automatic_name, deserialize, serialize
 from unrolled.layers.values import as_array, as_value, cast
 from unrolled.layers.watch import report
+from unrolled.layers.weights import Weighted, assign_all
 from unrolled.parameters import Array, Backprop, Gradients, Mode, Parameter, Shape, no_backprop
 from unrolled.sources import Data
 from unrolled.summary import show_shape, summary_lines, summary_table
 from unrolled.training import Trainable
 
 
-class Sequential(Trainable):
+class Sequential(Weighted, Trainable):
     """Layers in a row.
 
     Sequential([Embedding(10000, 32), LSTM(32), Dense(1, activation="sigmoid")])
@@ -195,23 +196,6 @@ class Sequential(Trainable):
         """All parameters in the order of the layers."""
         return [p for layer in self._layers for p in layer.weights]
 
-    variables = weights
-
-    @property
-    def parameters(self) -> list[Parameter]:
-        """The same; each says whether it is trainable."""
-        return self.weights
-
-    @property
-    def trainable_weights(self) -> list[Parameter]:
-        """Parameters that training changes."""
-        return [p for p in self.weights if p.trainable]
-
-    @property
-    def non_trainable_weights(self) -> list[Parameter]:
-        """Parameters that training leaves alone."""
-        return [p for p in self.weights if not p.trainable]
-
     @property
     def trainable(self) -> bool:
         """Whether any layer is trainable; setting it sets all."""
@@ -221,10 +205,6 @@ class Sequential(Trainable):
     def trainable(self, value: bool) -> None:
         for layer in self._layers:
             layer.trainable = value
-
-    def get_weights(self) -> list[Array]:
-        """Copies of all weights, in the order of `weights`."""
-        return [p.numpy() for p in self.weights]
 
     def set_weights(self, weights: Iterable[Any]) -> None:
         """Overwrite all weights; nothing is written unless all arrays fit.
@@ -242,7 +222,7 @@ class Sequential(Trainable):
         Raises: NotBuiltError before there are weights.
         """
         self._require_built("count_params")
-        return sum(p.size for p in self.weights)
+        return super().count_params()
 
     def _require_built(self, what: str) -> None:
         if not self.built:

@@ -17,7 +17,8 @@ from unrolled import random as streams
 from unrolled.errors import NotBuiltError, ShapeError
 from unrolled.layers.checks import Checks
 from unrolled.layers.values import as_array, as_value
-from unrolled.parameters import Array, Backprop, Mode, Parameter, Shape
+from unrolled.layers.weights import Weighted, assign_all
+from unrolled.parameters import Backprop, Mode, Parameter, Shape
 
 _counters: dict[str, itertools.count[int]] = {}
 _counters_lock = Lock()
@@ -51,7 +52,7 @@ def forget_names() -> None:
         _counters.clear()
 
 
-class Layer(Checks):
+class Layer(Checks, Weighted):
     """A step of a model: owns parameters, maps a batch to a batch, and maps gradients back.
 
     Subclasses set `input_rank` (axes of x with the batch axis; None takes any), make their parameters in `build` with
@@ -195,27 +196,10 @@ class Layer(Checks):
         """All parameters in Keras' order."""
         return self._parameters + [p for layer in self.sublayers for p in layer.weights]
 
-    variables = weights
-
     @property
     def built_features(self) -> int | None:
         """Size of the last axis that the weights were made for."""
         return self.input_shape[-1] if self.input_shape is not None and self.weights else None
-
-    @property
-    def trainable_weights(self) -> list[Parameter]:
-        """Parameters that training changes."""
-        return [p for p in self.weights if p.trainable]
-
-    @property
-    def parameters(self) -> list[Parameter]:
-        """The same; each says whether it is trainable."""
-        return self.weights
-
-    @property
-    def non_trainable_weights(self) -> list[Parameter]:
-        """Parameters that training leaves alone."""
-        return [p for p in self.weights if not p.trainable]
 
     @property
     def trainable(self) -> bool:
@@ -230,10 +214,6 @@ class Layer(Checks):
         for layer in self.sublayers:
             layer.trainable = value
 
-    def get_weights(self) -> list[Array]:
-        """Copies of all weights, in the order of `weights`."""
-        return [p.numpy() for p in self.weights]
-
     def set_weights(self, weights: Iterable[Any]) -> None:
         """Overwrite all weights; nothing is written unless all arrays fit.
 
@@ -242,10 +222,6 @@ class Layer(Checks):
         if not self.built:
             raise NotBuiltError(f"{self.label}: has no weights yet. Give it an input_shape, or call it on data once.")
         assign_all(self.label, self.weights, weights)
-
-    def count_params(self) -> int:
-        """Number of entries of all weights."""
-        return sum(p.size for p in self.weights)
 
     # ---- building and running
 
@@ -325,22 +301,3 @@ def deserialize(config: dict[str, Any]) -> Layer:
             f'There is no layer class "{name}". If it is your own, import the module that defines it first.'
         )
     return Layer.registry[name].from_config(config["config"])
-
-
-def assign_all(label: str, parameters: list[Parameter], arrays: Iterable[Any]) -> None:
-    """Overwrite parameters by arrays, all or none.
-
-    Raises: ShapeError listing what is expected; TypeError for what is not numeric.
-    """
-    if arrays is None or isinstance(arrays, str):
-        raise TypeError(f"{label}: expected a list of {len(parameters)} arrays, got {arrays!r}.")
-    values = [np.asarray(array) for array in arrays]
-    if [v.shape for v in values] != [p.shape for p in parameters]:
-        expected = "\n".join(f"  {p.path} {p.shape}" for p in parameters) or "  (none)"
-        got = ", ".join(str(v.shape) for v in values) or "none"
-        raise ShapeError(f"{label}: expected {len(parameters)} arrays:\n{expected}\ngot {len(values)}: {got}.")
-    for parameter, value in zip(parameters, values, strict=True):
-        if not (np.issubdtype(value.dtype, np.number) or value.dtype == bool):
-            raise TypeError(f'"{parameter.path}": expected numbers, got an array of {value.dtype}.')
-    for parameter, value in zip(parameters, values, strict=True):
-        parameter.assign(value)
