@@ -70,3 +70,29 @@ class SmallModel(Trainable):
     def set_weights(self, weights: list[Array]) -> None:
         for parameter, value in zip(self.parameters, weights, strict=True):
             parameter.assign(value)
+
+
+# Rows of 4 steps with 2 features; steps of zeros are masked.
+MASKED_X = np.array(
+    [
+        [[0.75, -1.75], [-0.25, -0.25], [1.75, -0.25], [0.75, -0.75]],
+        [[0.25, 1.75], [1.25, 2.25], [2.25, -1.25], [0.0, 0.0]],
+        [[1.25, 1.75], [1.75, 2.25], [0.0, 0.0], [0.0, 0.0]],
+        [[-1.25, 0.75], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]],
+        [[2.25, 0.25], [-0.25, -1.75], [-0.25, 0.75], [-1.75, -0.75]],
+        [[-0.25, 2.25], [-1.25, -0.25], [0.0, 0.0], [0.0, 0.0]],
+    ]
+)
+MASKED_Y = np.array([[1, 2, 0, 1], [1, 1, 0, 2], [0, 2, 2, 0], [2, 0, 0, 0], [1, 1, 2, 0], [0, 1, 0, 1]])
+
+# Twenty rows for one sigmoid.
+X = (np.arange(40).reshape(20, 2) % 7 - 3) / 3
+Y = (np.arange(20) % 3 == 0).astype(int)
+
+
+def binary_model(**compiled):
+    model = SmallModel()
+    model.build_from_data(X)
+    model.set_weights([np.array([[0.4], [-0.7]]), np.zeros(1)])
+    model.compile(**{"optimizer": "rmsprop", "loss": "binary_crossentropy", "metrics": ["acc", "mse"]} | compiled)
+    return model
