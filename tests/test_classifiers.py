@@ -26,7 +26,6 @@ EXPECTED_FAILURES = {
     "check_sample_weight_equivalence_on_dense_data": (
         "trained on shuffled batches and a random hold-out: a row of weight 2 and a row given twice take other steps"
     ),
-    "check_methods_subset_invariance": "probabilities are float32: other batches round by 1.4e-7, not 1e-7",
 }
 
 

@@ -42,11 +42,38 @@ def test_every_cell_of_the_engine_can_be_traced() -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_a_traced_prediction_has_the_bits_of_predict(seed: int) -> None:
-    case = random_model(seed)
-    for row, trace in enumerate(case.model.trace(case.x)):
-        predicted = case.model.predict(case.x[row : row + 1])[0]
-        assert trace.output.dtype == predicted.dtype, case.text
-        np.testing.assert_array_equal(trace.output, predicted, err_msg=case.text)
+    """Of a batch of any size, whatever rows stand beside the traced one."""
+    case, rng = random_model(seed), np.random.default_rng(seed)
+    for size in (1, 2, 3, 7, 40):
+        x = case.x[rng.integers(0, len(case.x), size)]
+        predicted = case.model.predict(x)
+        traces = [case.model.trace(x)] if size == 1 else case.model.trace(x)
+        for trace, expected in zip(traces, predicted, strict=True):
+            assert trace.output.dtype == expected.dtype, case.text
+            np.testing.assert_array_equal(trace.output, expected, err_msg=case.text)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("features", "units"), [(1, 1), (33, 2), (70, 37), (300, 260)])
+def test_dense_gives_a_row_the_same_bits_in_any_batch(features: int, units: int, dtype: str) -> None:
+    layer = Dense(units, "softmax" if units > 1 else "sigmoid", dtype=dtype)
+    layer.build((None, features))
+    x = np.random.default_rng(2).normal(size=(101, features)).astype(dtype)
+    whole = layer(x)
+    for level in _native.levels():
+        before = _native.level()
+        _native.set_level(level)
+        try:
+            there = layer(x)
+            for rows in (slice(5, 6), slice(0, 2), slice(3, 36), slice(100, 101)):
+                np.testing.assert_array_equal(layer(x[rows]), there[rows])
+        finally:
+            _native.set_level(before)
+        np.testing.assert_allclose(there, whole, rtol=0, atol=1e-6)
+    z = x.astype(np.float64) @ layer.kernel.value + layer.bias.value
+    y = np.exp(z - z.max(axis=1, keepdims=True))
+    expected = y / y.sum(axis=1, keepdims=True) if units > 1 else 1 / (1 + np.exp(-z))
+    np.testing.assert_allclose(whole, expected, rtol=0, atol=1e-5 if dtype == "float32" else 1e-13)
 
 
 @pytest.mark.parametrize("level", _native.levels())
@@ -294,7 +321,10 @@ def test_a_text_classifier_traces_texts() -> None:
     assert trace.classes == ["no", "yes"] and trace.prediction in ("no", "yes")
     assert trace.output[0] == classifier.model_.predict(trace.x[None])[0, 0]
     np.testing.assert_allclose(trace.output[0], classifier.predict_proba(["A good, strange film"])[0, 1], rtol=1e-6)
-    several = classifier.trace(["good day", "a b c d e bad film"])
+    both = ["good day", "a b c d e bad film"]
+    several, ids = classifier.trace(both), classifier._rows(both)
+    for one, predicted in zip(several, classifier.members_[0].outputs(ids), strict=True):
+        np.testing.assert_array_equal(one.output, predicted)  # the bits, whatever stands beside it
     assert [t.tokens for t in several] == [
         ["‹pad›", "‹pad›", "‹pad›", "good", "day"], ["a", "b[?]", "c[?]", "bad", "film"]
     ]  # fmt: skip

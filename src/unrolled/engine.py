@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from unrolled import _native
+from unrolled.parameters import Array
 
 ACTIVATIONS = ("tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "softsign")
 
@@ -86,6 +87,17 @@ def _first_threads() -> int:
 
 
 _native.set_threads(_first_threads())
+
+
+def affine(x: Array, kernel: Array, bias: Array | None) -> Array:
+    """X W + b over the last axis, summed in the engine's order: the same bits for a row alone and in any batch.
+
+    x (..., D); kernel (D, K); bias (K,) or None. The result (..., K) is contiguous and of the kernel's float type.
+    """
+    features, units = kernel.shape
+    rows = np.require(x, kernel.dtype, ["C", "A"]).reshape(-1, features)
+    z = _native.project(CELLS["simple_rnn"].number, units, rows, None, kernel, bias)  # its one gate is such a map
+    return np.ascontiguousarray(z[:, :units]).reshape(*x.shape[:-1], units)
 
 
 @dataclass

@@ -316,7 +316,7 @@ class Sequential(Weighted, Trainable):
                  words: names for ids: a vocabulary, {id: word} or {word: id}, a function, or the list of T tokens;
                  classes: names of the outputs.
         Returns: a Trace; for several rows Traces, which run one row at a time when asked for. The numbers are the
-                 kernels' own: trace.output has the bits of predict for that row.
+                 kernels' own: trace.output has the bits that predict gives that row, in any batch.
         Raises:  as predict.
         """
         from unrolled.inspect.trace import trace

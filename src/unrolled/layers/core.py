@@ -9,6 +9,7 @@ import numpy as np
 
 from unrolled import activations, initializers
 from unrolled.batch import Sequence, Value
+from unrolled.engine import affine
 from unrolled.errors import ShapeError
 from unrolled.layers.base import Layer
 from unrolled.layers.dropout import Dropout, SpatialDropout1D  # noqa: F401  Keras' old texts look for them here
@@ -99,9 +100,7 @@ class Dense(Layer):
         kernel, bias = self.kernel, self.bias
         self.require_features(x, kernel.shape[0])
         values = distinct_values(x)
-        z = values @ kernel.value
-        if bias is not None:
-            z += bias.value
+        z = affine(values, kernel.value, None if bias is None else bias.value)
         report("logits", self, x=x, z=z)
 
         def backprop(d_z: Array, gradients: Gradients) -> Array | None:
