@@ -23,7 +23,7 @@ LEVELS = [
     {"initializers"},
     {"layers"},
     {"losses", "metrics", "optimizers", "callbacks", "feed", "sources", "progress", "interrupt"},
-    {"loop", "steps", "training", "saving", "summary"},
+    {"loop", "steps", "training", "saving", "summary", "stack"},
     {"inspect"},  # models hand a traced pass to it
     {"models", "backend"},
     {"text", "baselines", "tables"},
