@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ from cases import CELLS, make_layer
 from traced_models import random_model
 from unrolled.batch import Sequence
 from unrolled.errors import PaddingWarning, UnknownNameError
-from unrolled.inspect.optimizer_step import formula
 from unrolled.inspect.verify import TOLERANCE
 from unrolled.layers import GRU, LSTM, Dense, Embedding
 from unrolled.layers.watch import watching
 from unrolled.models import Sequential
+from unrolled.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from unrolled.optimizers.base import NativeOptimizer
 from unrolled.parameters import Gradients, Mode
 
 
@@ -27,7 +29,7 @@ def test_every_step_of_a_random_trained_model_is_proved(seed: int) -> None:
     whats = " ".join(check.what for check in report.checks)
     for part in ("step by step", "backward, kernel", "step: ", "output is predict's", "alone"):
         assert part in whats
-    assert all(c.tolerance in (None, 0.0, *TOLERANCE.values()) for c in report.checks if " step: " not in c.what)
+    assert all(c.tolerance in (None, 0.0, *TOLERANCE.values()) for c in report.checks)
 
 
 def test_gradients_of_the_head_and_of_the_embedding_are_proved() -> None:
@@ -197,13 +199,76 @@ def test_the_way_back_says_which_outputs_there_are() -> None:
     )
 
 
-def test_a_wrong_optimizer_step_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from unrolled.inspect import optimizer_step
+def constants(number: int, factor: float) -> Any:
+    """A rule whose constant of this number is wrong by a factor."""
 
-    _, trace = traced()
-    monkeypatch.setattr(optimizer_step, "formula", lambda *a: formula(*a) + 1e-6)
-    assert all(c.what.startswith("Adam step") for c in trace.verify().failures)
-    assert trace.verify().failures
+    def broken(rule: Any) -> Any:
+        def wrong(self: Any) -> Any:
+            name, values = rule(self)
+            return name, [v * factor if k == number else v for k, v in enumerate(values)]
+
+        return wrong
+
+    return broken
+
+
+def without_decay(one_pass: Any) -> Any:
+    return lambda self, work, size, decay: one_pass(self, work, size, 0.0)
+
+
+def without_scale(clip: Any) -> Any:
+    return lambda self, todo: [(p, g, s, 1.0) for p, g, s, _ in clip(self, todo)]
+
+
+MUTANTS: dict[str, tuple[Any, type, str, Any]] = {
+    "adam: ten times epsilon": (Adam, Adam, "rule", constants(2, 10.0)),
+    "adam: another beta_2": (Adam, Adam, "rule", constants(1, 1.01)),
+    "adam: no correction for the start": (
+        Adam,
+        Adam,
+        "step_size",
+        lambda _: lambda self, rate, kind: rate,
+    ),
+    "amsgrad: ten times epsilon": (lambda r: Adam(r, amsgrad=True), Adam, "rule", constants(2, 10.0)),
+    "adamw: no decay": (AdamW, NativeOptimizer, "_pass", without_decay),
+    "adam: no clipping": (lambda r: Adam(r, clipnorm=1e-3), Optimizer, "_clip", without_scale),
+    "rmsprop: a thousand times epsilon": (RMSprop, RMSprop, "rule", constants(2, 1e3)),
+    "rmsprop: another rho": (RMSprop, RMSprop, "rule", constants(0, 0.999)),
+    "rmsprop: another 1 - rho": (lambda r: RMSprop(r, centered=True), RMSprop, "rule", constants(1, 1.001)),
+    "sgd: another momentum": (lambda r: SGD(r, momentum=0.9), SGD, "rule", constants(0, 1.001)),
+    "nesterov: another momentum": (lambda r: SGD(r, momentum=0.9, nesterov=True), SGD, "rule", constants(0, 1.001)),
+}
+
+
+@pytest.mark.parametrize("rate", [1e-2, 1e-9], ids=["usual steps", "steps below the weights' last digit"])
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_wrong_optimizer_is_found(mutant: str, rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, owner, method, broken = MUTANTS[mutant]
+    if "decay" in mutant and rate < 1e-6:
+        return  # what such a decay takes off is less than the weights' last digit
+    model, _ = traced()
+    model.compile(make(rate), "binary_crossentropy")
+    for _ in range(2):
+        model.train_on_batch(np.array([[1, 2, 3, 4]]), np.array([1]))
+    trace = model.trace([5, 6, 7, 8, 2])
+    assert trace.verify().ok
+    monkeypatch.setattr(owner, method, broken(getattr(owner, method)))
+    report = trace.verify()
+    assert not report.ok
+    assert all(" step: " in check.what for check in report.failures)
+
+
+def test_an_update_of_the_wrong_weights_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step may be right where it starts from zero, and still be added where it should be taken off."""
+    model, _ = traced()
+    model.compile(SGD(1e-2), "binary_crossentropy")
+    trace, one_pass = model.trace([5, 6, 7, 8, 2]), NativeOptimizer._pass
+
+    def wrong(self: Any, work: Any, size: float, decay: float) -> None:
+        one_pass(self, work, size if not any(value.any() for value, *_ in work) else -size, decay)
+
+    monkeypatch.setattr(NativeOptimizer, "_pass", wrong)
+    assert {check.what.rpartition(", ")[2] for check in trace.verify().failures} == {"in place", "new weights"}
 
 
 def test_masked_rows_and_padding_are_proved() -> None:

@@ -129,10 +129,11 @@ def verify(trace: Trace, y: Any = None) -> Report:
             predicted = trace.model.predict_on_batch(trace.x[None])[0]
         checks.append(_same("output is predict's", trace.output, predicted, ("step",) if trace.output.ndim > 1 else ()))
         back = _way_back(trace, y)
+        alone: dict[str, Array] = {}
         for path, gradient in back.layers.items():
-            checks += _steps_back(trace.recurrent[path], gradient, back, trace)
+            checks += _steps_back(trace.recurrent[path], gradient, back, trace, alone)
         checks += _dense_back(trace, back)
-        checks += optimizer_checks(trace.model, back.gradients)
+        checks += optimizer_checks(trace.model, back.gradients, alone)
     return Report(f"verification of {trace.label}", tuple(checks))
 
 
@@ -279,7 +280,10 @@ def _likely_label(trace: Trace) -> Any:
     return label[None]
 
 
-def _steps_back(layer: RecurrentTrace, back: LayerGradient, whole: Backward, trace: Trace) -> Iterator[Check]:
+def _steps_back(
+    layer: RecurrentTrace, back: LayerGradient, whole: Backward, trace: Trace, all_alone: dict[str, Array]
+) -> Iterator[Check]:
+    """The way back step by step; fills in the gradients {parameter path} of a way back on its own."""
     t, tolerance = layer.times, tolerance_of(layer.states["h"])
     path = f"{layer.path}: backward,"
     if not len(t):
@@ -305,7 +309,7 @@ def _steps_back(layer: RecurrentTrace, back: LayerGradient, whole: Backward, tra
             continue
         summed = entry_of(whole.gradients, parameter)
         yield compare(f"{path} {parameter.name}", summed, expected, tolerance, ("row", "column"))
-        drift = alone[f"d_{parameter.name}"]
+        drift = all_alone[parameter.path] = alone[f"d_{parameter.name}"]
         yield compare(f"{path} {parameter.name}, from end to start alone", summed, drift, None, ("row", "column"))
 
 
