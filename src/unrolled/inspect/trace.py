@@ -238,13 +238,14 @@ class Trace:
         return verify(self, y)
 
     def to_script(self, path: str | os.PathLike[str] | None = None) -> str:
-        """A NumPy script of about thirty lines with the weights in it, that derives this prediction and prints it.
+        """A NumPy script, about thirty lines for a small model, that derives this prediction and prints every step.
 
-        It needs NumPy alone, not this package. Recurrent layers in one direction, Dense behind the last state.
+        It needs NumPy alone, not this package: weights, and the vectors of the words, are in it. Any Sequential of this
+        package's layers; of a classifier's several networks the traced one.
 
         Args:    path: of a file to write.
         Returns: the script.
-        Raises:  ValueError naming a layer of another kind.
+        Raises:  ValueError naming a layer of another kind (your own).
         """
         from unrolled.inspect.script import to_script
 
