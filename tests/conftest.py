@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# The reference multiplies small matrices: threads of BLAS would wait for each other, for long on a busy machine.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read once, when NumPy is imported
+
 import numpy as np
 import pytest
 

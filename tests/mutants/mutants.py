@@ -47,7 +47,7 @@ class Tree:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, "PATH": path}
+        environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ, "PATH": path}  # as in conftest.py
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
         if done.returncode and command[0] == "cmake":
             raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
