@@ -107,15 +107,16 @@ def test_random_plans_run_the_steps_that_are_meant(batch, steps, masked, density
 
 
 def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[str, object]]:
-    """Arguments that fit, by function: a batch of B=5, T=4 over n=7 of V=9 rows, D=3, H=5."""
+    """Arguments that fit, by function and case: a batch of B=5, T=8 over n=7 of V=9 rows, D=3, H=5."""
     kind = engine.CELLS[cell]
-    B, T, n, V, D, H, G = 5, 4, 7, 9, 3, 5, kind.gates
+    B, T, n, V, D, H, G = 5, 8, 7, 9, 3, 5, kind.gates
 
     def array(*shape: int) -> np.ndarray:
         return rng.normal(size=shape).astype(dtype)
 
     plan_arguments = {
-        "index": rng.integers(0, n, (B, T), dtype=np.int32), "mask": None, "lead": np.array([1, 0, 2, 0, 4], np.int32),
+        "index": np.where(rng.random((B, T)) < 0.6, 0, rng.integers(1, n, (B, T))).astype(np.int32),  # 0 is frequent
+        "mask": None, "lead": np.array([1, 0, 2, 0, 4], np.int32),
         "values": n, "reverse": False, "row_states": False,
     }  # fmt: skip
     plan = _native.plan(**plan_arguments)
@@ -130,31 +131,67 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
         "h0": array(1, H), "c0": array(1, H), "drop": None, "keep": True, "sequences": True,
     }  # fmt: skip
     h, c, stash = _native.forward(**forward)[:3]
+    taken = stash.copy()
     backward = {
         "cell": kind.number, "activation": 0, "recurrent_activation": 1, "plan": plan,
         "recurrent_kernel": forward["recurrent_kernel"], "drop": None, "h": h, "c": c, "stash": stash,
         "d_outputs": array(1 + plan.row_steps, H), "d_last": array(B, H), "d_final_h": array(B, H),
         "d_final_c": array(B, H),
     }  # fmt: skip
+    frequent = _native.backward(**backward | {"stash": taken})[6]
+    assert frequent.size
     project_backward = {
         "cell": kind.number, "plan": plan, "table": project["table"], "rows": rows, "kernel": project["kernel"],
-        "drop": None, "owner": None, "stash": stash.copy(), "frequent": array(0, 1), "want_kernel": True,
+        "drop": None, "owner": None, "stash": taken, "frequent": frequent, "want_kernel": True,
         "want_bias": True, "want_values": True,
     }  # fmt: skip
     value, gradient = array(V, D), array(n, D)
-    return {
-        "plan": plan_arguments,
+    alone = plan_arguments | {"lead": np.zeros(B, np.int32)}  # rows that draw share no prefix
+    calls = (alone, project, forward, backward, project_backward)
+    dropped = dropped_arguments(*calls, of_input=array(B, G, D), of_state=array(B, G, H))
+    mask = rng.random((B, T)) < 0.7
+    pooled = {"table": project["table"], "rows": rows, "index": plan_arguments["index"], "mask": mask}
+    largest, _, mean = _native.pool(**pooled, want_max=True, want_mean=True)
+    return dropped | {
+        "plan": plan_arguments | {"mask": mask},
         "project": project,
         "forward": forward,
         "backward": backward,
         "project_backward": project_backward,
         "matmul": {"a": array(4, 6), "b": array(6, 5)},
         "collect": {"index": rng.integers(0, n, 11, dtype=np.int32), "d": array(11, D), "n": n},
-        "update": {
-            "rule": 0, "values": [value], "states": [[]], "gradients": [gradient], "rows": [rows], "rate": 0.1,
-            "decay": 0.0, "scales": [1.0], "constants": [],
-        },
+        "pool": pooled | {"want_max": True, "want_mean": True},
+        "pool_backward": pooled | {"max": largest, "d_max": array(*largest.shape), "d_mean": array(*mean.shape)},
+        "distinct": {"ids": rng.integers(0, 6, (B, T), dtype=np.int32), "vocabulary": 6},
+        "distinct of 64 bits": {"ids": rng.integers(0, 6, (B, T)), "vocabulary": 6},
         "first_not_finite": {"arrays": [value]},
+    } | {
+        f"update {rule}": {
+            "rule": rule, "values": [value], "states": [[array(V, D) ** 2 for _ in range(states)]],
+            "gradients": [gradient], "rows": [rows], "rate": 0.1, "decay": 0.01, "scales": [1.0],
+            "constants": [0.9, 0.99, 0.1, 0.1],
+        }
+        for rule, (_, states) in enumerate(_native.rules())
+    }  # fmt: skip
+
+
+def dropped_arguments(plan, project, forward, backward, project_backward, of_input, of_state):
+    """The same calls under dropout of the input and of the state."""
+    owner = np.arange(len(project["rows"]), dtype=np.int32) % len(of_input)
+    with_input = {"drop": of_input, "owner": owner}
+    project = project | with_input
+    ran = {"plan": _native.plan(**plan), "drop": of_state}
+    forward = forward | ran | {"z": _native.project(**project)}
+    h, c, stash = _native.forward(**forward)[:3]
+    d_outputs = np.ones((1 + ran["plan"].row_steps, h.shape[1]), h.dtype)[:, : of_state.shape[2]]
+    backward = backward | ran | {"h": h, "c": c, "stash": stash, "d_outputs": d_outputs, "every_state": True}
+    taken = stash.copy()
+    frequent = _native.backward(**backward | {"stash": taken})[6]
+    assert frequent.size
+    project_backward = project_backward | with_input | {"plan": ran["plan"], "stash": taken, "frequent": frequent}
+    return {
+        "project dropped": project, "forward dropped": forward, "backward dropped": backward,
+        "project_backward dropped": project_backward,
     }  # fmt: skip
 
 
@@ -191,19 +228,28 @@ CHANGED = {"stash", "values"}  # arguments that a function writes to
 def test_no_argument_crashes_the_interpreter(cell, dtype, rng):
     """Every argument of every function in turn, many ways wrong: an answer or an exception, never a crash."""
     answers = refusals = 0
-    for function, fit in fitting(cell, dtype, rng).items():
+    for case, fit in fitting(cell, dtype, rng).items():
+        function = getattr(_native, case.split()[0])
+        function(**{name: copy.deepcopy(value) if name in CHANGED else value for name, value in fit.items()})
         for argument, good in fit.items():
             for bad in spoiled(good):
                 arguments = {name: copy.deepcopy(value) if name in CHANGED else value for name, value in fit.items()}
                 arguments[argument] = bad
-                if isinstance(bad, int) and bad >= 2**20 and argument in {"values", "n", "units"}:
+                if isinstance(bad, int) and bad >= 2**20 and argument in {"values", "n", "units", "vocabulary"}:
                     continue  # right, and as large as they say
                 try:
-                    getattr(_native, function)(**arguments)
+                    function(**arguments)
                     answers += 1
                 except (ValueError, TypeError, IndexError, MemoryError):
                     refusals += 1
     assert answers > 100 and refusals > 500
+
+
+def test_every_native_function_is_tried(rng):
+    tried = {case.split()[0] for case in fitting("lstm", "float32", rng)}
+    simple = {"cells", "rules", "levels", "level", "set_level", "lanes", "set_threads", "get_threads", "drop_buffers"}
+    functions = {name for name in dir(_native) if callable(getattr(_native, name)) and not name.startswith("_")}
+    assert functions - {"Plan"} == tried | simple
 
 
 def test_a_layer_takes_arrays_that_are_not_aligned(rng):
