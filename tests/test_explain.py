@@ -234,6 +234,100 @@ def test_gates_are_held_and_units_silenced_by_the_kernel(cell: str) -> None:
     np.testing.assert_allclose(silent["rnn"].h[:, [1, 3, 4]], ran.outputs[0][:, [1, 3, 4]], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("go_backwards", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_gates_are_held_at_some_steps(cell: str, go_backwards: bool) -> None:
+    trace = traced(cell, (1, 5, 2, 4, 3, 2), go_backwards=go_backwards)
+    layer, weights = trace["rnn"], [p.value.copy() for p in trace.model.layers[1].weights]
+    first, last = (4, 2) if go_backwards else (2, 4)  # of the held steps, as they run
+    before = [t for t in range(6) if (t > first if go_backwards else t < first)]
+    for gate in layer.gates:
+        found = trace.clamp(gate, 0.25, units=[1, 3], steps=[2, 4])
+        after = found.after["rnn"]
+        np.testing.assert_allclose(after.gates[gate][[2, 4]][:, [1, 3]], 0.25, rtol=1e-12)
+        assert abs(after.gates[gate][3, 1] - 0.25) > 1e-6, "a step between the held ones runs as ever"
+        for name, values in layer.states.items():
+            np.testing.assert_array_equal(after.states[name][before], values[before])
+        assert found.what == f"rnn: {gate} of units 1, 3 held at 0.25 at steps 2, 4"
+        report = found.after.verify()
+        assert report.ok, str(report)
+        # by hand: the reference, step by step, with the gate's columns and bias changed at the two steps
+        held = [w.copy() for w in weights]
+        k = list(layer.gates).index(gate) * 5 + np.array([1, 3])
+        held[0][:, k] = held[1][:, k] = 0
+        held[2][..., k] = 0
+        np.atleast_2d(held[2])[0, k] = np.arctanh(0.25) if gate in ("candidate", "hidden") else np.log(0.25 / 0.75)
+        states: Any = tuple(np.zeros((1, 5)) for _ in layer.states)
+        for t in layer.times:
+            w = reference.Weights(*(held if t in (2, 4) else weights))
+            f, g = reference.ACTIVATIONS["tanh"], reference.ACTIVATIONS["sigmoid"]
+            states, _ = reference.CELLS[cell].step(layer.x[t : t + 1], states, w, f, g)
+            np.testing.assert_allclose(after.h[t], states[0][0], rtol=0, atol=1e-12)
+        assert found.after.output == pytest.approx(trace.model.layers[2](after.h[layer.times[-1]][None])[0])
+    assert last in layer.times
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_units_are_silenced_at_some_steps(cell: str) -> None:
+    trace = traced(cell, (1, 5, 2, 4, 3, 2))
+    after = trace.ablate([0, 2], steps=slice(2, 4)).after["rnn"]
+    assert (abs(after.h[2:4][:, [0, 2]]) < 1e-300).all()  # the engine's sigmoid(-1e4) is 1e-308 in float64
+    assert (abs(after.h[[0, 1, 4, 5]]) > 1e-6).all() and (abs(after.h[2:4][:, [1, 3, 4]]) > 1e-6).all()
+    if cell == "lstm":
+        kept = after.c[1] * after.f[2] * after.f[3]
+        np.testing.assert_allclose(after.c[3][[0, 2]], kept[[0, 2]], rtol=1e-12)
+    everywhere = trace.ablate([0, 2], steps=slice(None)).after
+    np.testing.assert_array_equal(everywhere.output, trace.ablate([0, 2]).after.output)
+
+
+def test_steps_are_held_by_word_in_any_model() -> None:
+    """Masks, both directions, a layer below: what the kernels run in stretches is proved step by step."""
+    rng = np.random.default_rng(1)
+    for mask_zero in (False, True):
+        model = Sequential(
+            [
+                Embedding(6, 4, mask_zero=mask_zero),
+                Bidirectional(LSTM(3, return_sequences=True, name="l"), name="both"),
+                GRU(3, name="top"),
+                Dense(2, "softmax"),
+            ]
+        )
+        for parameter in model.weights:
+            parameter.assign(rng.normal(size=parameter.shape))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PaddingWarning)
+            trace = model.trace([0, 0, 2, 0, 4, 2, 1, 0], words=WORDS)
+            for name, gate in (("forward_l", "forget"), ("backward_l", "forget"), ("top", "update")):
+                after = trace.clamp(gate, 1.0, layer=name, steps="good").after
+                assert (after[name].gates[gate][[2, 5]] > 1 - 1e-6).all()  # the engine's sigmoid(1e4) in float32
+                assert (after[name].gates[gate][[4, 6]] < 0.999).all()
+                assert after.verify().ok
+                np.testing.assert_array_equal(after[name].ran, trace[name].ran)
+                nowhere = trace.clamp(gate, 1.0, layer=name, steps=[0]) if mask_zero else None
+                if nowhere is not None:  # a masked step does not run, held or not
+                    np.testing.assert_array_equal(nowhere.after.output, trace.output)
+    explained = after.explain()
+    assert {"running", "leave_one_out", "gradient", "integrated"} <= set(explained.methods)
+    for name in ("running", "integrated"):
+        assert abs(explained.methods[name].residual) < 3e-5
+    with pytest.raises(ValueError) as error:
+        after.backward()
+    assert str(error.value) == (
+        f'trace of "{model.name}": backward needs one set of weights for all steps, and "top" was held at some of '
+        "them. Hold it at all steps (leave steps out)."
+    )
+
+
+def test_stateful_layers_are_changed_from_the_states_they_had() -> None:
+    model = Sequential([Embedding(6, 3), LSTM(4, stateful=True, name="rnn"), Dense(1)])
+    model.predict(np.array([[1, 2, 3]]))
+    trace = model.trace([4, 5, 2])
+    for after in (trace.swap(2, 2).after, trace.clamp("forget", 0.5).after, trace.clamp("input", 0.5, steps=1).after):
+        np.testing.assert_array_equal(after["rnn"].start["c"], trace["rnn"].start["c"])
+    np.testing.assert_array_equal(trace.swap(2, 2).after.output, trace.output)
+    assert trace["rnn"].start["c"].any()
+
+
 def test_what_if_changes_nothing_of_the_model() -> None:
     trace = traced()
     before = trace.model.get_weights()
@@ -259,6 +353,14 @@ def test_layers_without_bias_are_held_too() -> None:
         (lambda t: t.clamp("update", 1), UnknownNameError, "there is no gate 'update'"),
         (lambda t: t.clamp("forget", 2), ValueError,
          'trace of "rnn": sigmoid takes values from 0 to 1, got 2.0.'),
+        (lambda t: t.clamp("forget", 1, steps=4), IndexError, 'trace of "rnn": there is no step 4. It has 4: 0 to 3.'),
+        (lambda t: t.clamp("forget", 1, steps=slice(4, 9)), IndexError,
+         'trace of "rnn": slice(4, 9, None) has no step. It has 4: 0 to 3.'),
+        (lambda t: t.clamp("forget", 1, steps=[]), IndexError,
+         'trace of "rnn": got no steps. Leave steps out for all 4.'),
+        (lambda t: t.clamp("forget", 1, steps=["god"]), UnknownNameError,
+         "trace of \"rnn\": there is no step with the word 'god', did you mean 'good'?"),
+        (lambda t: t.clamp("forget", 1, steps="zzz"), UnknownNameError, "there is no step with the word 'zzz'."),
         (lambda t: t.ablate(7), IndexError, 'trace of "rnn": there is no unit 7. It has 5: 0 to 4.'),
         (lambda t: t.ablate(0, layer="dens"), UnknownNameError, "there is no layer 'dens'"),
         (lambda t: t.model.trace([1]).delete(0), ValueError,

@@ -130,6 +130,7 @@ def class_number(trace: Trace, asked: Any) -> int:
 def backward(trace: Trace, target: Any = None, y: Any = None) -> Backward:
     """Run the model again on this row and back; see Trace.backward."""
     trace.require_same_weights("backward")
+    trace.require_whole("backward")
     model = trace.model
     seen: list[tuple[Any, dict[str, Any], str]] = []
     with trace.started(), watching(lambda event, layer, values: seen.append((layer, values, event))):

@@ -2,8 +2,8 @@
 
 Gates and units are held by weights, so that the production kernel runs: a gate's columns of kernel and
 recurrent_kernel become 0 and its bias the number whose activation is the wanted value. A silenced unit has a candidate
-of 0 (SimpleRNN: its own columns are 0), so that its c and h are 0 at every step if they start there; an LSTM's output
-gate is closed as well.
+of 0 (SimpleRNN: its own columns are 0), and nothing of its state is kept (GRU) or shown (LSTM). At some steps only, the
+kernel runs stretch by stretch, with these weights and with the model's own (inspect/stretches.py).
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from unrolled import reference
-from unrolled.errors import ShapeError, UnknownNameError
+from unrolled.errors import ShapeError, UnknownNameError, closest
 from unrolled.inspect.steps import RecurrentTrace, whole_number
+from unrolled.inspect.stretches import Stretches, running_copy
 from unrolled.inspect.tables import Table, show_number
 from unrolled.inspect.trace import Trace, embedding_of
 from unrolled.inspect.words import PAD
@@ -153,6 +154,9 @@ def _copy(trace: Trace) -> Any:
     if not model.built:
         model.build_from_data(trace.x[None])
     model.set_weights([p.value for p in trace.model.weights])
+    for layer in model._everywhere():
+        if isinstance(layer, Recurrent) and layer.stateful:
+            layer.states = [state[None].copy() for state in trace.recurrent[layer.path].start.values()]
     return model
 
 
@@ -231,34 +235,75 @@ def _set_use_bias(config: Any, name: str) -> None:
             _set_use_bias(part, name)
 
 
-def clamp(trace: Trace, gate: str, value: float, units: Any = None, layer: str | None = None) -> Counterfactual:
+def _steps(traced: RecurrentTrace, asked: Any) -> Array | None:
+    """(T,) True at the steps that were asked for; None: all."""
+    if asked is None:
+        return None
+    found = np.zeros(len(traced), bool)
+    if isinstance(asked, slice):
+        found[asked] = True
+        if not found.any():
+            raise IndexError(f"{traced.label}: {asked} has no step. It has {len(traced)}: 0 to {len(traced) - 1}.")
+        return found
+    if not isinstance(asked, str) and isinstance(asked, Iterable) and not len(asked := list(asked)):
+        raise IndexError(f"{traced.label}: got no steps. Leave steps out for all {len(traced)}.")
+    for one in [asked] if isinstance(asked, str) or not isinstance(asked, list) else asked:
+        if not isinstance(one, str):
+            found[whole_number(one, len(traced), traced.label, "step")] = True
+        elif one in traced.tokens:
+            found |= np.array([token == one for token in traced.tokens])
+        else:
+            hint = closest(one, dict.fromkeys(traced.tokens))
+            raise UnknownNameError(f"{traced.label}: there is no step with the word {one!r}{hint}")
+    return found
+
+
+def _where(steps: Array | None) -> str:
+    if steps is None:
+        return ""
+    numbers = np.flatnonzero(steps).tolist()
+    shown = ", ".join(map(str, numbers[:8])) + (f" ... {numbers[-1]}" if len(numbers) > 8 else "")
+    return f" at step{'s' * (len(numbers) > 1)} {shown}"
+
+
+def _run_held(
+    trace: Trace, what: str, own: Recurrent, model: Any, gates: dict[str, float], units: list[int], steps: Array | None
+) -> Counterfactual:
+    """Run the copied model with gates {word: pre-activation} held, by the layer's weights or by stretches of them."""
+    model, own = _with_bias(model, own, trace)
+    held = own if steps is None else running_copy(own)
+    for gate, z in gates.items():
+        _hold(held, gate, units, z)
+    if steps is not None:
+        # of this copy alone: everything else of the layer stays what the model and the trace know
+        setattr(own, "forward", Stretches(own, held, steps))  # noqa: B010
+    return Counterfactual(what + _where(steps), trace, trace.again(model=model))
+
+
+def clamp(trace: Trace, gate: str, value: float, units: Any, layer: str | None, steps: Any) -> Counterfactual:
     """See Trace.clamp."""
     traced, own = _layer(trace, model := _copy(trace), layer)
     word = gate_name(traced.cell, gate, traced.label)
     activation = traced.activation if word in ("candidate", "hidden") else traced.recurrent_activation
-    numbers = _units(traced, units)
+    numbers, at = _units(traced, units), _steps(traced, steps)
     z = pre_activation(activation, float(value), traced.label)
-    model, own = _with_bias(model, own, trace)
-    _hold(own, word, numbers, z)
     who = "all units" if len(numbers) == traced.units else f"units {', '.join(map(str, numbers))}"
-    after = trace.again(model=model)
-    return Counterfactual(f"{traced.path}: {word} of {who} held at {value:g}", trace, after)
+    return _run_held(trace, f"{traced.path}: {word} of {who} held at {value:g}", own, model, {word: z}, numbers, at)
 
 
-def ablate(trace: Trace, units: Any, layer: str | None = None) -> Counterfactual:
+def ablate(trace: Trace, units: Any, layer: str | None, steps: Any) -> Counterfactual:
     """See Trace.ablate."""
     traced, own = _layer(trace, model := _copy(trace), layer)
-    numbers = _units(traced, units)
-    model, own = _with_bias(model, own, trace)
+    numbers, at = _units(traced, units), _steps(traced, steps)
     at_zero = float(reference.ACTIVATIONS[traced.activation].function(np.zeros(1))[0])
-    gates = {"lstm": ["output", "candidate"], "simple_rnn": ["hidden"]}.get(traced.cell, ["candidate"])
-    for gate in gates:
-        if gate in ("hidden", "candidate") and at_zero != 0:
-            raise ValueError(
-                f"{traced.label}: a unit with the activation {traced.activation} cannot be held at 0, for it is "
-                f"{at_zero:g} at 0. Set its rows of recurrent_kernel and of the next layer's kernel to 0 instead."
-            )
-        name = traced.recurrent_activation if gate == "output" else "linear"
-        _hold(own, gate, numbers, pre_activation(name, 0.0, traced.label))
-    after = trace.again(model=model)
-    return Counterfactual(f"{traced.path}: units {', '.join(map(str, numbers))} silent", trace, after)
+    if at_zero != 0:
+        raise ValueError(
+            f"{traced.label}: a unit with the activation {traced.activation} cannot be held at 0, for it is "
+            f"{at_zero:g} at 0. Set its rows of recurrent_kernel and of the next layer's kernel to 0 instead."
+        )
+    closed = {"lstm": ["output"], "simple_rnn": []}.get(traced.cell, ["update"])
+    gates = {gate: pre_activation(traced.recurrent_activation, 0.0, traced.label) for gate in closed}
+    gates["hidden" if traced.cell == "simple_rnn" else "candidate"] = 0.0
+    return _run_held(
+        trace, f"{traced.path}: units {', '.join(map(str, numbers))} silent", own, model, gates, numbers, at
+    )

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 class Parts:
     """z = x W + h U + b of every gate, recomputed in float64 from the engine's own states.
 
-    x, h, z {gate: (T, H)}; b {gate: (H,)}; value = activation(z); residual = what the engine has minus that; NaN where
-    a step did not run. GRU: with reset_after the candidate's h is r*(h U + b_r), its recurrent bias inside, and b
-    is b + b_r for the other gates; without, it is (r*h) U; r is the engine's.
+    x, h, z {gate: (T, H)}; b {gate: (H,)}, or (T, H) where a gate was held at some steps; value = activation(z);
+    residual = what the engine has minus that; NaN where a step did not run. GRU: with reset_after the candidate's h is
+    r*(h U + b_r), its recurrent bias inside, and b is b + b_r for the other gates; without, it is (r*h) U; r is the
+    engine's.
     """
 
     x: dict[str, Array]
@@ -40,7 +41,20 @@ class Parts:
 
 def split(layer: RecurrentTrace) -> Parts:
     """The parts of every gate of a traced layer."""
-    w = reference.Weights(*(None if a is None else np.asarray(a, np.float64) for a in layer.weights))  # type: ignore[arg-type]
+    own = _split(layer, layer.weights)
+    if layer.held is None:
+        return own
+    held, at = _split(layer, layer.held.weights), layer.held.steps[:, None]
+
+    def choose(name: str) -> dict[str, Array]:
+        return {gate: np.where(at, getattr(held, name)[gate], values) for gate, values in getattr(own, name).items()}
+
+    x, h, b, z, value, residual = map(choose, ("x", "h", "b", "z", "value", "residual"))
+    return Parts(x, h, b, z, value, residual, own.notes)
+
+
+def _split(layer: RecurrentTrace, weights: reference.Weights) -> Parts:
+    w = reference.Weights(*(None if a is None else np.asarray(a, np.float64) for a in weights))  # type: ignore[arg-type]
     names, h = GATES[layer.cell], layer.before("h").astype(np.float64)
     from_x = dict(zip(names, np.split(layer.x.astype(np.float64) @ w.kernel, len(names), axis=1), strict=True))
     from_h = dict(zip(names, np.split(h @ w.recurrent_kernel, len(names), axis=1), strict=True))

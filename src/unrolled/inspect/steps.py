@@ -20,6 +20,14 @@ from unrolled.layers.recurrent import Pass, Recurrent
 from unrolled.parameters import Array
 
 
+@dataclass(frozen=True)
+class Held:
+    """What ran at some steps in place of a layer's own weights: steps (T,) of bool, and those weights."""
+
+    steps: Array
+    weights: reference.Weights
+
+
 @dataclass(eq=False)
 class RecurrentTrace:
     """What the engine computed in one recurrent layer for one row, steps numbered as in the input.
@@ -27,7 +35,8 @@ class RecurrentTrace:
     Arrays of the engine's own float type: x (T, D); states {"h": (T, H), "c": (T, H)}, after each step; start, the
     states (H,) before all; gates {word: (T, H)}, NaN where a masked step did not run; products: what else a step keeps
     (GRU: "recurrent_candidate" h U + b_r, or "reset_hidden" r*h). ran (T,), False where masked; reverse: from the last
-    step to the first; weights: copies of kernel, recurrent_kernel, bias as they were.
+    step to the first; weights: copies of kernel, recurrent_kernel, bias as they were; held: what ran in their place at
+    some steps, after clamp or ablate with steps=, else None.
 
     By word or Keras' letter: gate("forget"), gate("f") or .forget, .f; .h and .c are the states.
     """
@@ -46,6 +55,7 @@ class RecurrentTrace:
     gates: dict[str, Array]
     products: dict[str, Array]
     weights: reference.Weights = field(repr=False)
+    held: Held | None = field(default=None, repr=False)
 
     # ---- sizes and errors
 
@@ -265,7 +275,8 @@ class Step:
         parts, rows = layer.parts, []
         for u in range(layer.units):
             for gate, value in self.gates.items():
-                terms = [parts.x[gate][t, u], parts.h[gate][t, u], parts.b[gate][u], parts.z[gate][t, u], value[u]]
+                b = np.broadcast_to(parts.b[gate], parts.z[gate].shape)[t, u]
+                terms = [parts.x[gate][t, u], parts.h[gate][t, u], b, parts.z[gate][t, u], value[u]]
                 rows.append([str(u), gate, *map(show_number, terms), f"{parts.residual[gate][t, u]:+.0e}"])
             for state, new in self.after.items():
                 if layer.cell != "simple_rnn":  # whose one gate is its state

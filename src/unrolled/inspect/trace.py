@@ -206,6 +206,18 @@ class Trace:
                 "Call model.trace again."
             )
 
+    def require_whole(self, what: str) -> None:
+        """Check that no gate was held at some steps only.
+
+        Raises: ValueError.
+        """
+        held = [path for path, layer in self.recurrent.items() if layer.held is not None]
+        if held:
+            raise ValueError(
+                f'{self.label}: {what} needs one set of weights for all steps, and "{held[0]}" was held at some of '
+                "them. Hold it at all steps (leave steps out)."
+            )
+
     @contextmanager
     def started(self) -> Iterator[None]:
         """Inside the block stateful layers start from the states that this row started from."""
@@ -313,26 +325,33 @@ class Trace:
 
         return insert(self, step, token)
 
-    def clamp(self, gate: str, value: float, units: Any = None, layer: str | None = None) -> Any:
-        """The same input with a gate held at a value at every step: a Counterfactual.
+    def clamp(self, gate: str, value: float, units: Any = None, layer: str | None = None, steps: Any = None) -> Any:
+        """The same input with a gate held at a value: a Counterfactual.
 
-        Args: units: their numbers, all by default; layer: name or path, the last recurrent layer by default.
+        Args:    units: their numbers, all by default; layer: name or path, the last recurrent layer by default; steps:
+                 a number, a list of them, a slice, or a word (all its places); all by default.
+        Raises:  IndexError, UnknownNameError or ValueError saying which steps, units, gates and values there are.
         """
         from unrolled.inspect.counterfactual import clamp
 
-        return clamp(self, gate, value, units, layer)
+        return clamp(self, gate, value, units, layer, steps)
 
-    def ablate(self, units: Any, layer: str | None = None) -> Any:
-        """The same input with the hidden state of some units held at 0: a Counterfactual."""
+    def ablate(self, units: Any, layer: str | None = None, steps: Any = None) -> Any:
+        """The same input with the hidden state of some units held at 0, at all steps or at some: a Counterfactual.
+
+        At such a step an LSTM's unit shows nothing and writes nothing, but its cell keeps what it had; a GRU's or a
+        SimpleRNN's state is its memory, and is gone. Args: as clamp.
+        """
         from unrolled.inspect.counterfactual import ablate
 
-        return ablate(self, units, layer)
+        return ablate(self, units, layer, steps)
 
     def again(self, x: Array | None = None, model: Any = None, tokens: list[str] | None = None) -> Trace:
         """A trace of another input, or by another model, with the same words and classes."""
         words = self.words if tokens is None and x is None else self.words.with_tokens(tokens)
         other = self.model if model is None else model
-        return next(iter(Traces(other, (self.x if x is None else x)[None], words, self.classes)))
+        with self.started():
+            return next(iter(Traces(other, (self.x if x is None else x)[None], words, self.classes)))
 
 
 class Traces:
@@ -423,21 +442,34 @@ class _Seen:
     def __call__(self, event: str, layer: Any, values: dict[str, Any]) -> None:
         if event == "pass":
             self._recurrent(layer, values["x"], values["ran"])
+        elif event == "stretches":
+            self._stretches(layer, **values)
         elif event == "logits":
             self._pending.append((layer, values["x"], values["z"]))
         elif event == "layer":
             self._layer(layer, values["x"], values["y"])
 
     def _recurrent(self, layer: Recurrent, x: Sequence, ran: Any) -> None:
-        of = self.trace.weights.of
-        weights = reference.Weights(
-            of(layer.kernel), of(layer.recurrent_kernel), None if layer.bias is None else of(layer.bias)
-        )
-        steps = x.index.shape[1]
-        tokens = self.trace.tokens if steps == len(self.trace.tokens) else [""] * steps
         self.trace.recurrent[layer.path] = read_pass(
-            layer, x, ran, lanes(layer.dtype), self.row, tokens, weights, self.array(x)
+            layer, x, ran, lanes(layer.dtype), self.row, self._tokens(x), self._weights(layer), self.array(x)
         )
+
+    def _stretches(self, layer: Recurrent, x: Sequence, parts: Any, weights: Any) -> None:
+        from unrolled.inspect.stretches import read_stretches
+
+        self.trace.recurrent[layer.path] = read_stretches(
+            layer, parts, self.row, self._tokens(x), self._weights(layer), weights, self.array(x)
+        )
+
+    def _weights(self, layer: Recurrent) -> reference.Weights:
+        of = self.trace.weights.of
+        bias = None if layer.bias is None else of(layer.bias)
+        return reference.Weights(of(layer.kernel), of(layer.recurrent_kernel), bias)
+
+    def _tokens(self, x: Sequence) -> list[str]:
+        """The tokens of a layer's steps: none behind RepeatVector."""
+        steps = x.index.shape[1]
+        return self.trace.tokens if steps == len(self.trace.tokens) else [""] * steps
 
     def _layer(self, layer: Any, x: Any, y: Any) -> None:
         if isinstance(y, tuple | list):

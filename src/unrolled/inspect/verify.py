@@ -128,6 +128,7 @@ def verify(trace: Trace, y: Any = None) -> Report:
         with trace.started():
             predicted = trace.model.predict_on_batch(trace.x[None])[0]
         checks.append(_same("output is predict's", trace.output, predicted, ("step",) if trace.output.ndim > 1 else ()))
+    if trace.weights.same(trace.model.parameters) and not any(layer.held for layer in trace.recurrent.values()):
         back = _way_back(trace, y)
         alone: dict[str, Array] = {}
         for path, gradient in back.layers.items():
@@ -140,8 +141,9 @@ def verify(trace: Trace, y: Any = None) -> Report:
 # ---- forward
 
 
-def _wide(layer: RecurrentTrace) -> reference.Weights:
-    return reference.Weights(*(None if a is None else np.asarray(a, np.float64) for a in layer.weights))  # type: ignore[arg-type]
+def _wide(layer: RecurrentTrace, held: bool = False) -> reference.Weights:
+    weights = layer.held.weights if held and layer.held is not None else layer.weights
+    return reference.Weights(*(None if a is None else np.asarray(a, np.float64) for a in weights))  # type: ignore[arg-type]
 
 
 def tolerance_of(array: Array) -> float:
@@ -171,9 +173,19 @@ def _inputs(trace: Trace) -> Iterator[Check]:
 
 def _run_step(layer: RecurrentTrace, t: Array) -> tuple[tuple[Array, ...], reference.Saved]:
     """The reference's step for the steps t at once, each from the engine's own state before it."""
+    states, saved = _run_with(layer, t, _wide(layer))
+    if layer.held is None:
+        return states, saved
+    others, other = _run_with(layer, t, _wide(layer, held=True))
+    at = layer.held.steps[t, None]
+    saved = {name: np.where(at, other[name], saved[name]) for name in layer.gates}
+    return tuple(np.where(at, two, one) for one, two in zip(states, others, strict=True)), saved
+
+
+def _run_with(layer: RecurrentTrace, t: Array, weights: reference.Weights) -> tuple[tuple[Array, ...], reference.Saved]:
     before = tuple(layer.before(name)[t].astype(np.float64) for name in layer.states)
     f, g = reference.ACTIVATIONS[layer.activation], reference.ACTIVATIONS[layer.recurrent_activation]
-    return reference.CELLS[layer.cell].step(layer.x[t].astype(np.float64), before, _wide(layer), f, g)
+    return reference.CELLS[layer.cell].step(layer.x[t].astype(np.float64), before, weights, f, g)
 
 
 def _steps(layer: RecurrentTrace) -> Iterator[Check]:
@@ -187,6 +199,8 @@ def _steps(layer: RecurrentTrace) -> Iterator[Check]:
         expected = layer.before(name).astype(np.float64)  # a masked step keeps its state
         expected[t] = new
         yield compare(f"{layer.path}: {name}, step by step", layer.states[name], expected, tolerance, ("step", "unit"))
+    if layer.held is not None:
+        return  # two sets of weights: the reference runs one from start to end
     ran = _alone(layer)
     for name, values in ran.states.items():
         alone = values[0, ::-1] if layer.reverse else values[0]
