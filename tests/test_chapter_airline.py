@@ -17,6 +17,8 @@ from unrolled.models import Sequential
 from unrolled.preprocessing.sequence import pad_sequences
 from unrolled.utils import to_categorical
 
+pytestmark = pytest.mark.whole_programs
+
 
 class Tweets(NamedTuple):
     """Word numbers before padding, and what the notebook makes of them."""

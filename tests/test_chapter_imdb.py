@@ -14,6 +14,8 @@ from unrolled.layers import GRU, LSTM, Dense, Embedding, SimpleRNN
 from unrolled.models import Sequential
 from unrolled.preprocessing import sequence
 
+pytestmark = pytest.mark.whole_programs
+
 MAX_FEATURES, MAXLEN, BATCH_SIZE = 10000, 500, 128
 Halves = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 

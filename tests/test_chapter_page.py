@@ -19,6 +19,8 @@ from unrolled.chapter import airline, blocks, charts, data
 from unrolled.datasets import cache, reviews
 from unrolled.errors import MissingExtraError
 
+pytestmark = pytest.mark.whole_programs
+
 
 class Page(HTMLParser):
     """What a test asks of the page: sections, cells by path, notes, all text, and anything that would be fetched."""

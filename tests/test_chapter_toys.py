@@ -16,6 +16,8 @@ from unrolled.models import Sequential
 from unrolled.preprocessing.sequence import pad_sequences
 from unrolled.utils import to_categorical
 
+pytestmark = pytest.mark.whole_programs
+
 TOYS = datasets.recorded()["toys"]
 DOCS, LABELS = ["this, is", "is an"], ["an", "example"]
 

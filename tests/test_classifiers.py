@@ -22,6 +22,8 @@ from classifier_cases import reviews, sequence_classifier, text_classifier, wave
 from unrolled.classifiers import SequenceClassifier, TextClassifier
 from unrolled.errors import MissingExtraError, ShapeError
 
+pytestmark = pytest.mark.whole_programs
+
 EXPECTED_FAILURES = {
     "check_sample_weight_equivalence_on_dense_data": (
         "trained on shuffled batches and a random hold-out: a row of weight 2 and a row given twice take other steps"

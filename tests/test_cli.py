@@ -19,6 +19,8 @@ from unrolled.cli.bench import make_batch, measure
 from unrolled.cli.predict import waiting
 from unrolled.errors import TableError
 
+pytestmark = pytest.mark.whole_programs
+
 GOOD, BAD = ["good", "great", "fine", "lovely"], ["bad", "awful", "poor", "boring"]
 SMALL = ["--units", "8", "--epochs", "3", "--batch-size", "16", "--learning-rate", "0.02", "--embedding-dim", "8"]
 Run = Callable[..., tuple[int, str, str]]

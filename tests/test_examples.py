@@ -15,6 +15,8 @@ import pytest
 from unrolled import set_random_seed
 from unrolled.datasets import reviews
 
+pytestmark = pytest.mark.whole_programs
+
 ROOT = Path(__file__).parents[1]
 SHAPES = ROOT / "examples" / "four_shapes"
 

@@ -30,6 +30,8 @@ from unrolled.layers import (
 )
 from unrolled.models import Sequential
 
+pytestmark = pytest.mark.whole_programs
+
 WORDS = {1: "‹start›", 2: "</script>", 3: "the", 4: "film", 5: "{data}", 6: "not", 7: "good", 8: 'a "bad" & <b>'}
 IDS = np.array([0, 0, 0, 1, 3, 4, 2, 6, 8, 5, 7])
 FIRST, LAST = 3, 10  # the steps of the first and last token

@@ -17,6 +17,8 @@ from unrolled.errors import ShapeError
 from unrolled.evaluation import evaluate, wilson
 from unrolled.printing import history_table
 
+pytestmark = pytest.mark.whole_programs
+
 HISTORY = {"acc": [0.6, 0.8, 0.9, 0.95], "loss": [0.7, 0.5, 0.3, 0.2], "val_acc": [0.5, 0.7], "val_loss": [0.8, 0.6]}
 
 

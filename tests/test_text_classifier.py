@@ -20,6 +20,8 @@ from unrolled.classifiers.member import enough_epochs
 from unrolled.classifiers.presets import PRESETS
 from unrolled.models import Sequential
 
+pytestmark = pytest.mark.whole_programs
+
 
 def test_texts_are_learned(rng: np.random.Generator) -> None:
     texts, labels = reviews(rng, 240)
