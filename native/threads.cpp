@@ -187,15 +187,25 @@ void *take_buffer(size_t count, size_t entry_bytes) {
   {
     std::lock_guard<std::mutex> lock(buffers->mutex);
     const auto &free = buffers->free;
-    size_t best = free.size();
-    for (size_t i = free.size(); i-- > 0;)
+    size_t best = free.size(), outgrown = free.size();
+    for (size_t i = free.size(); i-- > 0;) {
       if (free[i].bytes >= bytes && free[i].bytes <= bytes + bytes / 2 + 65536 &&
           (best == free.size() || free[i].bytes < free[best].bytes))
         best = i;
+      if (free[i].bytes < bytes && bytes <= free[i].bytes + free[i].bytes / 2 &&
+          (outgrown == free.size() || free[i].bytes > free[outgrown].bytes))
+        outgrown = i;
+    }
     if (best < free.size()) {
       char *base = static_cast<char *>(free[best].base);
       buffers->remove(best);
       return base + header;
+    }
+    // One that was a little too small did the same work for a smaller batch: the new one takes its place, or buffers of
+    // all the sizes that ever came would be kept.
+    if (outgrown < free.size()) {
+      std::free(free[outgrown].base);
+      buffers->remove(outgrown);
     }
   }
   // Large tables are read at random: huge pages, where the system has them, save misses of the page table.

@@ -345,3 +345,27 @@ print(started, len(list(Path("/proc/self/task").iterdir())))
     started, left = map(int, out.split())
     assert 1 < started < 300
     assert left == 2
+
+
+@limited
+def test_buffers_that_were_outgrown_are_not_kept():
+    out = run_limited("""
+from unrolled.layers import LSTM, Dense
+from unrolled.models import Sequential
+
+model = Sequential([LSTM(64), Dense(1)])
+model.compile("sgd", "mse")
+x, y = np.zeros((32, 288, 8), np.float32), np.zeros(32, np.float32)
+model.train_on_batch(x, y)
+
+def grown_by(*steps):
+    _native.drop_buffers()
+    before = int(Path("/proc/self/statm").read_text().split()[1])
+    for length in steps:
+        model.train_on_batch(x[:, :length], y)
+    return int(Path("/proc/self/statm").read_text().split()[1]) - before
+
+print(grown_by(288), grown_by(*range(128, 289, 16)))
+""")
+    one, rising = map(int, out.split())
+    assert rising < 3 * one  # about twice; it was seven times when each length left its buffers behind
