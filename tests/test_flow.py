@@ -39,7 +39,7 @@ def test_the_chapters_sum() -> None:
     layer = model.layers[0]
     x = np.random.default_rng(2).normal(size=(5, 2))
     text = str(unrolled_terms(layer, x))
-    assert [line.split("  ")[0] for line in text.splitlines()[3:8]] == [
+    assert [line.split("  ")[0] for line in text.splitlines()[2:7]] == [
         "W x_5", "U W x_4", "U^2 W x_3", "U^3 W x_2", "U^4 W x_1"
     ]  # fmt: skip
     layer.bias.assign(np.zeros(3))

@@ -15,7 +15,6 @@ from traced_models import random_model
 from unrolled import inspect
 from unrolled.errors import UnknownNameError
 from unrolled.inspect import Trace
-from unrolled.inspect.tables import show_number
 from unrolled.layers import (
     GRU,
     LSTM,
@@ -29,6 +28,7 @@ from unrolled.layers import (
     SimpleRNN,
 )
 from unrolled.models import Sequential
+from unrolled.printing import show_number
 
 pytestmark = pytest.mark.whole_programs
 

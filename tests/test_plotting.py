@@ -15,7 +15,7 @@ from unrolled import plotting
 from unrolled.callbacks import History
 from unrolled.errors import ShapeError
 from unrolled.evaluation import evaluate, wilson
-from unrolled.printing import history_table
+from unrolled.printing import Table, history_table
 
 pytestmark = pytest.mark.whole_programs
 
@@ -91,6 +91,21 @@ def test_history_is_a_table_in_a_notebook() -> None:
         "4      0.9500  0.2000   0.7000    0.6000",
     ]
     assert "<tbody></tbody>" in History()._repr_html_()
+
+
+def test_long_tables_are_cut_where_they_show_themselves() -> None:
+    names = ["row", "word", *(f"n{k}" for k in range(20))]
+    rows = [[str(k), "wört" if k else "電影", *["1.5"] * 20] for k in range(100)]
+    table = Table("long", names, rows, marked=(99,), notes=("a note",))
+    lines = str(table).split("\n")
+    assert lines[:3] == [
+        "long", "row        word   n0   n1   n2   n3   n4   n5   n6   n7  …  n19",
+        "0          電影  1.5  1.5  1.5  1.5  1.5  1.5  1.5  1.5  …  1.5",
+    ]  # fmt: skip
+    assert len(lines) == 2 + 41 + 1 and lines[22].startswith("… 60 rows") and lines[-1] == "a note"
+    assert repr(table) == str(table) and table._repr_html_().count("<tr>") == 1 + 41
+    assert table._repr_html_().count("font-weight:bold") == 1 + 12, "the title and the marked row, which is the last"
+    assert table.to_text().count("\n") == 102 and table.to_html().count("<tr>") == 101
 
 
 # ---- pictures of predictions

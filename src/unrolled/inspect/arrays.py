@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from unrolled.errors import require_extra
-from unrolled.inspect.tables import Table, show_number
 from unrolled.parameters import Array
+from unrolled.printing import Table, show_number
 
 
 class Labelled(np.ndarray[Any, Any]):
@@ -66,7 +66,7 @@ class Labelled(np.ndarray[Any, Any]):
         return self.__str__()
 
     def _repr_html_(self) -> str:
-        return self.table().to_html()
+        return self.table()._repr_html_()
 
 
 def labelled(array: Array, name: str, dims: tuple[str, ...], labels: dict[str, list[Any]] | None = None) -> Labelled:

@@ -13,7 +13,7 @@ read at the last one. Sources: Shrikumar et al. 2017; Sundararajan et al. 2017; 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,12 @@ from unrolled.errors import UnknownNameError, closest
 from unrolled.inspect.backward import class_number
 from unrolled.inspect.counterfactual import without
 from unrolled.inspect.ledger import ledger
-from unrolled.inspect.tables import Table, show_number
 from unrolled.inspect.trace import KEEP, Trace, reading_layer
 from unrolled.layers import Bidirectional, Embedding
 from unrolled.layers.recurrent import Recurrent
 from unrolled.layers.values import as_array, positions
 from unrolled.parameters import PREDICT, Array, Gradients
+from unrolled.printing import Shown, Table, show_number
 
 METHODS = ("running", "leave_one_out", "gradient", "integrated", "ledger")
 POINTS = 64  # of the line from baseline to input, by Gauss-Legendre
@@ -36,7 +36,7 @@ STEPS_AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True)
-class Attribution:
+class Attribution(Shown):
     """Scores (T,) of one method, in logits (or outputs, where there are none).
 
     target: what is explained, in words; value: L for this input; baseline: L for the input that the method starts from;
@@ -68,17 +68,9 @@ class Attribution:
         """A row a token, the padding together."""
         return _table([self], {})
 
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
-
 
 @dataclass(frozen=True)
-class Running:
+class Running(Shown):
     """The model after each token, as if the input ended there.
 
     outputs, logits (T, K): after each step; before (K,): logits of one step of padding, or of the initial state.
@@ -94,17 +86,9 @@ class Running:
         rows = [[str(t), token, *map(show_number, self.outputs[t])] for t, token in enumerate(self.trace.tokens)]
         return Table("the output after each token", ["step", "token", *self.trace.output_names], rows)
 
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
-
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Shown):
     """Several attributions of one trace side by side; methods {name: Attribution}; missing {name: why}."""
 
     trace: Trace
@@ -117,8 +101,7 @@ class Explanation:
         found = list(self.methods.values())
         k = class_number(self.trace, None) if self.running.outputs.shape[1] > 1 else 0
         table = _table(found, {"after it": self.running.outputs[:, k]})
-        table.notes += [f"{name}: {why}" for name, why in self.missing.items()]
-        return table
+        return replace(table, notes=[*table.notes, *(f"{name}: {why}" for name, why in self.missing.items())])
 
     def to_pandas(self) -> Any:
         """A DataFrame: a row a step, a column a method."""
@@ -127,14 +110,6 @@ class Explanation:
         pandas = require_extra("pandas", "pandas", "to_pandas")
         index = pandas.MultiIndex.from_arrays([range(len(self.trace)), self.trace.tokens], names=["step", "token"])
         return pandas.DataFrame({name: one.scores for name, one in self.methods.items()}, index=index)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
 
 
 def _table(found: list[Attribution], extra: dict[str, Array]) -> Table:
@@ -148,7 +123,7 @@ def _table(found: list[Attribution], extra: dict[str, Array]) -> Table:
         values = [*(show_number(v[t]) for v in extra.values()), *(f"{one.scores[t]:+.4f}" for one in found)]
         rows.append([str(t), first.tokens[t], *values])
     header = ["step", "token", *extra, *(one.method for one in found)]
-    return Table(f"what each token does to {first.target}", header, rows, [one.note for one in found])
+    return Table(f"what each token does to {first.target}", header, rows, notes=[one.note for one in found])
 
 
 # ---- values of the model

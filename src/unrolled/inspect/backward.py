@@ -12,17 +12,17 @@ from unrolled.batch import Sequence
 from unrolled.errors import UnknownNameError
 from unrolled.inspect.arrays import Labelled, labelled
 from unrolled.inspect.stash import RowSteps, lanes, unpack
-from unrolled.inspect.tables import Table, show_number
 from unrolled.inspect.trace import KEEP, Trace
 from unrolled.layers.gates import GATES
 from unrolled.layers.recurrent import Recurrent
 from unrolled.layers.watch import watching
 from unrolled.parameters import Array, Gradients, Parameter
+from unrolled.printing import Shown, Table, show_number
 from unrolled.sources import Data
 
 
 @dataclass(eq=False)
-class LayerGradient:
+class LayerGradient(Shown):
     """The gradients of one recurrent layer for one row, steps numbered as in the input; NaN where a step did not run.
 
     d_h (T, H): dL/dh_t, from above and from all later steps, as the kernel had it. d_c (T, H), LSTM: dL/dc_t, its own
@@ -57,16 +57,8 @@ class LayerGradient:
         rows = [[str(t), token, *(show_number(v[t]) for v in norms.values())] for t, token in enumerate(self.tokens)]
         return Table(f"gradient of {self.path}", ["step", "token", *norms], rows)
 
-    def __str__(self) -> str:
-        return str(self.table())
 
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
-
-
-class Backward:
+class Backward(Shown):
     """The way back of one row.
 
     backward["lstm"] is a LayerGradient; parameters {path: dL/dW}; target, what L is, in words; value, L.
@@ -94,15 +86,7 @@ class Backward:
             rows.append([path, str(d.shape), show_number(np.linalg.norm(d)), show_number(np.abs(d).max(initial=0))])
         notes = [f'backward["{path}"] has every step' for path in self.layers]
         header = ["parameter", "shape", "|dL/dW|", "largest entry"]
-        return Table(f"gradients of {self.target}, {show_number(self.value)}", header, rows, notes)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
+        return Table(f"gradients of {self.target}, {show_number(self.value)}", header, rows, notes=notes)
 
 
 def class_number(trace: Trace, asked: Any) -> int:

@@ -17,17 +17,17 @@ from unrolled import reference
 from unrolled.errors import ShapeError, UnknownNameError, closest
 from unrolled.inspect.steps import RecurrentTrace, whole_number
 from unrolled.inspect.stretches import Stretches, running_copy
-from unrolled.inspect.tables import Table, show_number
 from unrolled.inspect.trace import Trace, embedding_of
 from unrolled.inspect.words import PAD
 from unrolled.layers.gates import gate_name
 from unrolled.layers.recurrent import Recurrent
 from unrolled.parameters import Array
+from unrolled.printing import Shown, Table, show_number
 
 SATURATED = 1e4  # sigmoid(1e4) = 1 and sigmoid(-1e4) = 0 to rounding
 
 
-class Counterfactual:
+class Counterfactual(Shown):
     """A trace before and after one change.
 
     Attributes: what, the change in words; before, after: Trace; change (K,): output after minus before.
@@ -50,14 +50,6 @@ class Counterfactual:
         for k, (name, difference) in enumerate(zip(self.before.output_names, self.change, strict=True)):
             rows.append([name, show_number(one[k]), show_number(two[k]), f"{difference:+.4f}"])
         return Table(self.what, ["", "before", "after", "change"], rows)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
 
 
 # ---- tokens

@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 
 from unrolled.errors import UnknownNameError, require_extra
-from unrolled.inspect.tables import Table, show_number
 from unrolled.inspect.trace import Trace, Traces, trace
 from unrolled.layers.gates import gate_name
 from unrolled.layers.recurrent import Recurrent
 from unrolled.parameters import Array
+from unrolled.printing import Shown, Table, show_number
 
 COLOURS = ("#c2571a", "#1f4e9c", "#2f7d4f", "#7a4fa0", "#8a6d1f")
 
 
 @dataclass(frozen=True)
-class Flow:
+class Flow(Shown):
     """Norms of dL/dh_t (and dL/dc_t) of one recurrent layer, by how many steps before the last one.
 
     h, c (lags,): median over the rows, lag 0 is the last step that ran; c is None but for the LSTM; low, high: the
@@ -57,14 +57,6 @@ class Flow:
             row = [str(k), show_number(self.h[k])] + ([] if self.c is None else [show_number(self.c[k])])
             rows.append([*row, show_number(self.share[k]), str(self.rows[k])])
         return Table(f"gradient flow in {self.name}: L is {self.target}; medians", header, rows)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
 
 
 def gradient_flow(model: Any, x: Any, y: Any = None, layer: str | None = None, target: Any = None) -> Flow:
@@ -107,7 +99,7 @@ def _by_lag(rows: list[Array]) -> Array:
 
 
 @dataclass(frozen=True)
-class Powers:
+class Powers(Shown):
     """Powers of a recurrent matrix U (H, H).
 
     radius: the largest |eigenvalue|; eigenvalues; largest_singular: |U| as a map; norms (n+1,): |U^k|, k = 0 .. n.
@@ -127,16 +119,8 @@ class Powers:
         return Table(
             f"{self.name}: spectral radius {self.radius:.4f}, largest singular value {self.largest_singular:.4f}",
             ["power", "largest singular value", "radius^k"], rows,
-            [f"Without activations what is k steps back is multiplied by U^k: such products {kind}."],
+            notes=[f"Without activations what is k steps back is multiplied by U^k: such products {kind}."],
         )  # fmt: skip
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
 
 
 def recurrent_powers(layer: Any, n: int = 100, gate: str | None = None) -> Powers:
@@ -179,7 +163,7 @@ def unrolled_terms(layer: Any, x: Any) -> Table:
         rows.append([f"{name} x_{len(x) - k}", show_number(np.linalg.norm(term))])
         power = power @ u
     notes = [f"norm of the sum {show_number(np.linalg.norm(total))}"]
-    return Table(f"h_{len(x)} as a sum of its terms", ["term", "norm"], rows, notes)
+    return Table(f"h_{len(x)} as a sum of its terms", ["term", "norm"], rows, notes=notes)
 
 
 def plot_flow(

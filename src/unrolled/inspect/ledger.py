@@ -17,12 +17,12 @@ from unrolled import reference
 from unrolled.errors import UnknownNameError
 from unrolled.inspect.backward import class_number
 from unrolled.inspect.steps import RecurrentTrace, whole_number
-from unrolled.inspect.tables import Table, show_number
 from unrolled.inspect.trace import Trace
 from unrolled.layers import Bidirectional, Dense
 from unrolled.layers.core import Activation
 from unrolled.layers.recurrent import Recurrent
 from unrolled.parameters import Array
+from unrolled.printing import Shown, Table, show_number
 
 CONVENTION = (
     "h = output * activation(c) is shared among the entries of c in proportion to them: a token's share of the logit "
@@ -32,7 +32,7 @@ CONVENTION = (
 
 
 @dataclass(frozen=True)
-class Ledger:
+class Ledger(Shown):
     """The memory at the end of one recurrent layer as a sum over tokens.
 
     written (T, H): i * candidate, or (1 - z) * candidate; survived (T, H): the product of the later forget (update)
@@ -101,15 +101,7 @@ class Ledger:
             notes += [CONVENTION] if self.state == "c" else []
         else:
             notes.append(self.why)
-        return Table(f"memory ledger of {self.layer.path} ({self.state})", header, rows, notes)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
+        return Table(f"memory ledger of {self.layer.path} ({self.state})", header, rows, notes=notes)
 
 
 def ledger(trace: Trace, layer: str | None = None, target: Any = None) -> Ledger:

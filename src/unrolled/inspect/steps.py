@@ -14,10 +14,10 @@ from unrolled.errors import UnknownNameError, require_extra
 from unrolled.inspect.arrays import Labelled, labelled
 from unrolled.inspect.parts import Parts, split
 from unrolled.inspect.stash import RowSteps, unpack
-from unrolled.inspect.tables import Table, show_number
 from unrolled.layers.gates import GATES, LETTERS, gate_name
 from unrolled.layers.recurrent import Pass, Recurrent
 from unrolled.parameters import Array
+from unrolled.printing import Shown, Table, show_number
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Held:
 
 
 @dataclass(eq=False)
-class RecurrentTrace:
+class RecurrentTrace(Shown):
     """What the engine computed in one recurrent layer for one row, steps numbered as in the input.
 
     Arrays of the engine's own float type: x (T, D); states {"h": (T, H), "c": (T, H)}, after each step; start, the
@@ -189,14 +189,6 @@ class RecurrentTrace:
             f"{self.path}: {self.cell}, {units}, {int(self.ran.sum())} of {len(self)} steps ran{way}", header, rows
         )
 
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
-
 
 def read_pass(
     layer: Recurrent, x: Sequence, ran: Pass, width: int, row: int, tokens: list[str], weights: Any, values: Array
@@ -238,7 +230,7 @@ def whole_number(number: int, count: int, label: str, what: str) -> int:
     return int(number) % count
 
 
-class Step:
+class Step(Shown):
     """One step of one layer: its token, what came in, gates and states (H,), and the derivation.
 
     Attributes: number, token, ran, x (D,), gates {word: (H,)}, before and after {"h": (H,), "c": (H,)}.
@@ -283,18 +275,10 @@ class Step:
                     before = f"from {show_number(self.before[state][u])}"
                     word = {"h": "hidden", "c": "cell"}[state]
                     rows.append([str(u), word, before, "", "", "", show_number(new[u]), ""])
-        return Table(title, ["unit", "", "x W", "h U", "b", "z", "value", "residual"], rows, parts.notes)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
+        return Table(title, ["unit", "", "x W", "h U", "b", "z", "value", "residual"], rows, notes=parts.notes)
 
 
-class Unit:
+class Unit(Shown):
     """One unit of one layer over all steps: gates and states (T,).
 
     Attributes: number; gates {word: (T,)}; states {"h": (T,), "c": (T,)}.
@@ -331,11 +315,3 @@ class Unit:
             [str(t), token, *(show_number(v[t]) for v in columns.values())] for t, token in enumerate(self.layer.tokens)
         ]
         return Table(f"{self.layer.path}, unit {self.number}", ["step", "token", *columns], rows)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()

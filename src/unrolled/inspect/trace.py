@@ -16,12 +16,12 @@ from unrolled.batch import Sequence
 from unrolled.errors import UnknownNameError, closest, require_extra
 from unrolled.inspect.stash import lanes
 from unrolled.inspect.steps import RecurrentTrace, read_pass, whole_number
-from unrolled.inspect.tables import Table, show_number
 from unrolled.inspect.words import PAD, Words
 from unrolled.layers import Dense, Embedding, Masking, WordDropout
 from unrolled.layers.recurrent import Recurrent
 from unrolled.layers.watch import watching
 from unrolled.parameters import Array, Mode, Parameter
+from unrolled.printing import Shown, Table, show_number
 
 KEEP = Mode(keep=True)  # everything that backprop and inspection need stays
 
@@ -64,7 +64,7 @@ def _bits(a: Array) -> Array:
     return a.view(np.uint32 if a.dtype == np.float32 else np.uint64)
 
 
-class Trace:
+class Trace(Shown):
     """One input on its way through a model, as the engine computed it.
 
     trace["lstm"] is a recurrent layer's steps (a RecurrentTrace), trace["dense"] a DenseTrace; print(trace) is a table.
@@ -172,17 +172,12 @@ class Trace:
         notes.append(f"output{' of the last step' if self.output.ndim == 2 else ''}  {shown}")
         if self.logits is not None:
             notes.append(f"logits  {', '.join(map(show_number, self.logits.reshape(-1, self.logits.shape[-1])[-1]))}")
-        return Table(f"{self.model.name}, {len(self)} steps\n{table.title}", table.header, table.rows, notes)
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
+        return Table(f"{self.model.name}, {len(self)} steps\n{table.title}", table.header, table.rows, notes=notes)
 
     def _repr_html_(self) -> str:
         from unrolled.inspect.page.notebook import coloured_text
 
-        return coloured_text(self) + self.table().to_html()
+        return coloured_text(self) + super()._repr_html_()
 
     def to_pandas(self) -> Any:
         """A DataFrame: a row a step, columns (layer, quantity, unit), for all recurrent layers.

@@ -16,11 +16,11 @@ from unrolled import activations, reference
 from unrolled.inspect.backward import Backward, LayerGradient, entry_of
 from unrolled.inspect.optimizer_step import optimizer_checks
 from unrolled.inspect.steps import RecurrentTrace
-from unrolled.inspect.tables import Table
 from unrolled.inspect.trace import DenseTrace, Trace, embedding_of
 from unrolled.layers import Bidirectional, Embedding
 from unrolled.layers.recurrent import Recurrent
 from unrolled.parameters import Array
+from unrolled.printing import Shown, Table
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}  # of the largest entry
 
@@ -41,7 +41,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Shown):
     """What verify found: print it.
 
     checks: list of Check; ok: all of them hold; failures: those that do not.
@@ -83,16 +83,11 @@ class Report:
             f"{held} of {len(self.checks)} hold" + ("" if self.ok else f"; first failure: {self.failures[0].where}")
         ]
         return Table(
-            f"{self.name}: differences of the largest entry", ["compared", "error", "allowed", "", "where"], rows, notes
+            f"{self.name}: differences of the largest entry",
+            ["compared", "error", "allowed", "", "where"],
+            rows,
+            notes=notes,
         )
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table().to_html()
 
 
 def compare(

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from unrolled.errors import UnknownNameError
-from unrolled.inspect.tables import show_number
 from unrolled.parameters import Array
+from unrolled.printing import show_number
 
 PAD = "‹pad›"
 
