@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from small_model import SmallModel
-from unrolled import callbacks, progress
+from unrolled import callbacks, metrics, progress
 
 X = np.linspace(-1, 1, 24).reshape(12, 2)
 Y = (np.arange(12) % 2).astype(int)
@@ -97,6 +97,9 @@ def run_early_stopping(values, **arguments):
     class Model:
         weights, stop_training = [0], False
 
+        def better(self, name):
+            return "max" if name == "val_acc" else "min"
+
         def get_weights(self):
             return list(self.weights)
 
@@ -148,6 +151,41 @@ def test_early_stopping_in_fit_restores_the_best_weights(capsys):
     assert capsys.readouterr().out == (
         "Epoch 2: early stopping\nRestoring model weights from the end of the best epoch: 1.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("metric", "name", "better"),
+    [
+        (metrics.AUC(name="roc"), "roc", "max"),
+        (metrics.Recall(name="found"), "val_found", "max"),
+        (metrics.MeanSquaredError(name="brier_recall"), "val_brier_recall", "min"),
+        ("acc", "val_acc", "max"),
+        ("binary_crossentropy", "binary_crossentropy", "min"),
+        ("mae", "val_loss", "min"),
+    ],
+)
+@pytest.mark.parametrize("watching", ["EarlyStopping", "ModelCheckpoint", "ReduceLROnPlateau"])
+def test_auto_asks_the_metric_itself_and_not_its_name(watching, metric, name, better, tmp_path):
+    first = {"filepath": tmp_path / "best", "save_best_only": True} if watching == "ModelCheckpoint" else {}
+    watch = getattr(callbacks, watching)(monitor=name, **first)
+    model = model_of([metric])
+    model.save = lambda path: None
+    model.fit(X, Y, epochs=1, validation_data=(X, Y), verbose=0, callbacks=[watch])
+    assert watch.mode == better
+
+
+def test_auto_asks_for_a_direction_that_nobody_knows():
+    def spread(y_true, y_pred):
+        return y_pred.std(axis=-1)
+
+    for metric, name in ((spread, "spread"), ("true_positives", "true_positives")):
+        with pytest.raises(ValueError) as error:
+            model_of([metric]).fit(X, Y, verbose=0, callbacks=[callbacks.EarlyStopping(name)])
+        assert str(error.value) == (
+            f'EarlyStopping: whether a larger or a smaller "{name}" is better is not known. '
+            'Pass mode="max" or mode="min".'
+        )
+    model_of([spread]).fit(X, Y, verbose=0, callbacks=[callbacks.EarlyStopping("spread", mode="max")])
 
 
 def test_a_value_that_is_not_there_warns():

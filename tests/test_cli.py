@@ -257,7 +257,8 @@ def test_ctrl_c_leaves_a_model_and_resume_goes_on(tmp_path: Path) -> None:
     assert classifier.predict(["w1 good w2"]).tolist() in (["positive"], ["negative"])
     assert out.endswith(
         f"Stopped by Ctrl-C after {done} of 400 epochs. my model holds the model so far, and it can be used.\n"
-        "To go on: unrolled train reviews.csv --units 8 --epochs 400 --no-early-stopping --no-plots --no-baseline "
+        f"To go on, with epoch {done + 1} from its beginning: unrolled train reviews.csv --units 8 --epochs 400 "
+        "--no-early-stopping --no-plots --no-baseline "
         "-o 'my model' --resume 'my model'\n"
     )
     arguments[arguments.index("400")] = str(done + 2)

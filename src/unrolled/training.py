@@ -72,6 +72,12 @@ class Trainable(Steps):
         """Names of what evaluate returns, in order."""
         return ["loss", *(name for name, _, _ in self._metrics)]
 
+    def better(self, name: str) -> str | None:
+        """Whether "min" or "max" of a value of the logs is better; None if nobody says."""
+        plain = name.removeprefix("val_")
+        known = {"loss": "min"} | {called: metric.better for called, metric, _ in self._metrics}
+        return known.get(plain)
+
     def get_compile_config(self) -> dict[str, Any] | None:
         """Optimizer, loss and metrics as plain data; None before compile."""
         if self.optimizer is None:
@@ -110,7 +116,8 @@ class Trainable(Steps):
     ) -> History:
         """Train for a number of epochs.
 
-        Ctrl-C stops after the running batch and returns the history so far; the model stays usable.
+        Ctrl-C stops after the running batch and returns the history so far; the model stays usable, and
+        initial_epoch=n, after n whole epochs, goes on with the epoch that was stopped, from its beginning.
 
         Args:
             x, y: inputs and labels, arrays of N samples; or x a list of N rows of unequal length, of ids or arrays

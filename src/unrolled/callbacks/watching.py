@@ -17,9 +17,6 @@ class _Monitor(Callback):
         super().__init__()
         if mode not in ("auto", "min", "max"):
             raise ValueError(f'{type(self).__name__}: expected mode "auto", "min" or "max", got {mode!r}.')
-        rising = ("acc", "accuracy", "auc", "precision", "recall", "f1_score", "f1")
-        if mode == "auto":
-            mode = "max" if monitor.lower().endswith(rising) else "min"
         self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
         self.best: float | None = None
 
@@ -31,6 +28,14 @@ class _Monitor(Callback):
                 f"{type(self).__name__}: no {self.monitor!r} in the logs, only {', '.join(logs or {}) or 'nothing'}; "
                 "it does nothing. Set monitor to one of these, or give fit validation data."
             )
+        elif self.mode == "auto":  # the model knows its metrics by now
+            better = self.model.better(self.monitor)
+            if better is None:
+                raise ValueError(
+                    f'{type(self).__name__}: whether a larger or a smaller "{self.monitor}" is better is not known. '
+                    'Pass mode="max" or mode="min".'
+                )
+            self.mode = better
         return value
 
     def improves(self, value: float, reference: float | None) -> bool:

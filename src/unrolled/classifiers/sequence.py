@@ -70,7 +70,8 @@ class SequenceClassifier(RecurrentClassifier):
             stop when their loss has not improved for patience (5) epochs; keep the best epoch's weights.
         networks: how many are trained, each from other weights; their probabilities are averaged, 1.
         warm_start: True: fit goes on from the scale and weights of the fit before, for so many epochs more, or for
-            those that were left when Ctrl-C stopped it; give random_state a number so that the same rows are held out.
+            those that were left when Ctrl-C stopped it, of which the first is the one that was stopped, from its
+            beginning; give random_state a number so that the same rows are held out.
         random_state: a number for equal bits at every fit; verbose: as Sequential.fit, 0.
     Attributes:
         classes_; model_, the Sequential, the first of several; n_channels_, D; mean_ and scale_, (D,);

@@ -49,7 +49,8 @@ class TextClassifier(RecurrentClassifier):
         networks: how many are trained, each from other weights; their probabilities are averaged, 1. With bigrams every
             second one has none, for networks that differ more make a better mean.
         warm_start: True: fit goes on from the words and weights of the fit before, for so many epochs more, or for
-            those that were left when Ctrl-C stopped it; give random_state a number so that the same rows are held out.
+            those that were left when Ctrl-C stopped it, of which the first is the one that was stopped, from its
+            beginning; give random_state a number so that the same rows are held out.
         random_state: a number for equal bits at every fit; verbose: as Sequential.fit, 0.
     Attributes:
         classes_; model_, the Sequential, the first of several; vectorizer_, the TextVectorizer; history_,

@@ -48,9 +48,10 @@ def bench(
     steps: dict[str, Step] = {}
     for name, (package, start) in CONTESTANTS.items():
         if package == "unrolled" or find_spec(package) is not None:
-            steps[name] = start(weights, threads)
+            steps[called(name, package)] = start(weights, threads)
         else:
             say(f"{name} is not installed, and not measured.")
+    say(f"{rounds} rounds of {', '.join(steps)}, each at least {seconds:g} s ...")
     losses = {name: step(*batches[0]) for name, step in steps.items()}
     for name, loss in losses.items():
         if abs(loss - losses["unrolled"]) > 1e-4:
@@ -62,6 +63,16 @@ def bench(
         for name, step in steps.items():
             times[name].append(measure(step, batches, seconds))
     o.show_table(results(times, threads))
+
+
+def called(name: str, package: str) -> str:
+    """A library with its version; Keras with its backend, which does the work."""
+    if package == "unrolled":
+        return name
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow reports its build on every start
+    module = require_extra(package, "bench", f"measuring {name}")
+    backend = f" on {module.backend.backend()}" if package == "keras" else ""
+    return f"{name} {module.__version__.partition('+')[0]}{backend}"
 
 
 def make_batch(random: np.random.Generator) -> tuple[Array, Array]:
@@ -133,7 +144,7 @@ def start_torch(weights: list[Array], threads: int) -> Step:
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(labels))
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return loss.item()  # type: ignore[no-any-return]  # no types there
 
     return step
 

@@ -33,10 +33,7 @@ def compare(
     file: o.File,
     text: o.Text = None,
     label: o.Label = None,
-    test: Annotated[
-        Path | None,
-        typer.Option(help="Judge by the rows of this file rather than hold some out.", rich_help_panel=o.DATA),
-    ] = None,
+    test: o.TestFile = None,
     test_size: o.TestSize = None,
     skip_bad_rows: o.SkipBadRows = False,
     skip_rare_classes: o.SkipRareClasses = False,

@@ -55,6 +55,10 @@ SkipRareClasses = Annotated[
         "--skip-rare-classes", help="Leave out, and count, rows whose class has one row alone.", rich_help_panel=DATA
     ),
 ]
+TestFile = Annotated[
+    Path | None,
+    typer.Option(help="Judge by the rows of this file rather than hold some out.", rich_help_panel=DATA),
+]
 TestSize = Annotated[
     float | None,
     typer.Option(help="Share of the rows held out to judge the model. Default: 0.2.", min=0.01, max=0.9,

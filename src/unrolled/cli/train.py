@@ -32,10 +32,7 @@ def train(
     file: o.File,
     text: o.Text = None,
     label: o.Label = None,
-    test: Annotated[
-        Path | None,
-        typer.Option(help="Judge by the rows of this file rather than hold some out.", rich_help_panel=o.DATA),
-    ] = None,
+    test: o.TestFile = None,
     test_size: o.TestSize = None,
     skip_bad_rows: o.SkipBadRows = False,
     skip_rare_classes: o.SkipRareClasses = False,
@@ -224,7 +221,8 @@ def tell_how_to_go_on(classifier: Any, output: Path) -> None:
     which = f" of network {len(classifier.members_)} of {networks}" if networks > 1 else ""
     say(
         f"Stopped by Ctrl-C after {done} of {count_epochs(classifier.max_epochs_)}{which}. "
-        f"{output} holds the model so far, and it can be used.\nTo go on: {command}"
+        f"{output} holds the model so far, and it can be used.\n"
+        f"To go on, with epoch {done + 1} from its beginning: {command}"
     )
 
 

@@ -14,6 +14,7 @@ class BinaryAccuracy(Metric):
     """How often (y > threshold) equals the label; the mean over K outputs counts as one sample's value."""
 
     default_name = "binary_accuracy"
+    better = "max"
 
     def __init__(self, name: str | None = None, threshold: float = 0.5) -> None:
         super().__init__(name)
@@ -34,6 +35,7 @@ class CategoricalAccuracy(Metric):
     """How often the largest output is at the largest label (one-hot labels)."""
 
     default_name = "categorical_accuracy"
+    better = "max"
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """See Metric.values."""
@@ -44,6 +46,7 @@ class SparseCategoricalAccuracy(Metric):
     """How often the largest output is at the label's class number."""
 
     default_name = "sparse_categorical_accuracy"
+    better = "max"
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """See Metric.values."""
@@ -55,6 +58,7 @@ class Accuracy(Metric):
     """How often y equals the label exactly; compile(metrics=["accuracy"]) means one of the three above."""
 
     default_name = "accuracy"
+    better = "max"
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """See Metric.values."""
@@ -84,6 +88,7 @@ class TopKCategoricalAccuracy(_TopK):
     """How often the label (one-hot) is among the k largest outputs. Args: k, 5."""
 
     default_name = "top_k_categorical_accuracy"
+    better = "max"
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """See Metric.values."""
@@ -97,6 +102,7 @@ class SparseTopKCategoricalAccuracy(_TopK):
     """
 
     default_name = "sparse_top_k_categorical_accuracy"
+    better = "max"
 
     def __init__(self, k: int = 5, name: str | None = None, from_sorted_ids: bool = False) -> None:
         super().__init__(k, name)

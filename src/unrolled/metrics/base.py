@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,11 @@ class Metric:
     result = sum(values weights) / sum(weights) over everything since `reset_state`; masked steps have weight 0.
 
     Args:    name: its key in History.history.
+    Attributes: better: "max" or "min", what callbacks with mode="auto" look for; None if that cannot be said.
     """
 
     default_name: ClassVar[str] = "metric"
+    better: Literal["max", "min"] | None = None
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or self.default_name

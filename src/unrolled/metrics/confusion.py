@@ -174,6 +174,7 @@ class Precision(_AtThresholds):
     """
 
     default_name = "precision"
+    better = "max"
 
     def __init__(
         self,
@@ -221,6 +222,7 @@ class AUC(_Counts):
     """
 
     default_name = "auc"
+    better = "max"
 
     def __init__(
         self,

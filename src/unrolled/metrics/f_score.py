@@ -24,6 +24,7 @@ class FBetaScore(Metric):
     """
 
     default_name = "fbeta_score"
+    better = "max"
 
     def __init__(
         self, average: str | None = None, beta: float = 1.0, threshold: float | None = None, name: str | None = None

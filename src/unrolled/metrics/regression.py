@@ -16,6 +16,7 @@ class MeanSquaredError(Metric):
     """Mean of (y - t)^2."""
 
     default_name = "mean_squared_error"
+    better = "min"
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """See Metric.values."""
@@ -26,6 +27,7 @@ class RootMeanSquaredError(Metric):
     """Square root of the mean of (y - t)^2 over everything seen."""
 
     default_name = "root_mean_squared_error"
+    better = "min"
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """See Metric.values."""
@@ -40,6 +42,7 @@ class MeanAbsoluteError(Metric):
     """Mean of |y - t|."""
 
     default_name = "mean_absolute_error"
+    better = "min"
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """See Metric.values."""
@@ -52,6 +55,7 @@ class LossMetric(Metric):
     def __init__(self, function: losses.Loss | Callable[[Array, Array], Any], name: str) -> None:
         super().__init__(name)
         self.function = function
+        self.better = "min" if isinstance(function, losses.Loss) else None
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """See Metric.values."""
