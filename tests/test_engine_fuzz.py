@@ -237,6 +237,9 @@ def test_no_argument_crashes_the_interpreter(cell, dtype, rng):
                 arguments[argument] = bad
                 if isinstance(bad, int) and bad >= 2**20 and argument in {"values", "n", "units", "vocabulary"}:
                     continue  # right, and as large as they say
+                long = argument == "arrays" and isinstance(bad, list) and any(np.size(array) > 2**30 for array in bad)
+                if long and (cell, dtype) != (CELLS[0], "float32"):
+                    continue  # right too, and 10 s of reading: once is enough
                 try:
                     function(**arguments)
                     answers += 1

@@ -26,31 +26,32 @@ from golden.case import (
 Results = dict[str, np.ndarray]
 
 
-def run(case: Case, nudge: float = 0.0) -> Results:
+def run(case: Case, nudge: float = 0.0, dtype: str = "float32") -> Results:
     """Keras' results: y0, y1, ..., d_x (dense input), d_s0, ... (initial states), d_w0, ... (weights in order).
 
     nudge: added to every weight, relative; a result that jumps under a tiny nudge stands at a kink.
     """
     x, mask = draw_inputs(case)
-    layers = [make_layer(spec, keras.layers) for spec in case.stack]
-    x, states = tf.constant(x), [tf.constant(s) for s in given_states(case)]
+    layers = [make_layer(spec, keras.layers, dtype) for spec in case.stack]
+    x = tf.constant(x if case.vocabulary else x.astype(dtype))
+    states = [tf.constant(s.astype(dtype)) for s in given_states(case)]
     forward(layers, x, mask, states)  # builds
     if case.training:
         give_factors(case, layers)
     variables = [v for layer in layers for v in layer.weights]
     for variable, value in zip(variables, draw_weights(case, [tuple(v.shape) for v in variables]), strict=True):
-        variable.assign(value * np.float32(1 + nudge))
+        variable.assign((value * np.float32(1 + nudge)).astype(dtype))
     with tf.GradientTape() as tape:
         tape.watch([*states, *([] if case.vocabulary else [x])])
         outputs = forward(layers, x, mask, states, case.training)
         cotangents = draw_cotangents(case, [tuple(y.shape) for y in outputs])
-        total = tf.add_n([tf.reduce_sum(y * d_y) for y, d_y in zip(outputs, cotangents, strict=True)])
+        total = tf.add_n([tf.reduce_sum(y * d_y.astype(dtype)) for y, d_y in zip(outputs, cotangents, strict=True)])
     targets = {f"d_s{i}": s for i, s in enumerate(states)} | {f"d_w{i}": v.value for i, v in enumerate(variables)}
     if not case.vocabulary:
         targets["d_x"] = x
     gradients = tape.gradient(total, targets, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     results = {f"y{i}": y for i, y in enumerate(outputs)} | gradients
-    return {name: np.asarray(tf.convert_to_tensor(value), np.float32) for name, value in results.items()}
+    return {name: np.asarray(tf.convert_to_tensor(value), dtype) for name, value in results.items()}
 
 
 def given_states(case: Case) -> list[np.ndarray]:

@@ -2,8 +2,9 @@
 
     python tests/parity/parity.py [--cases 240] [--models 80] [--seed N [--kind case|model]]
 
-Cases: stacks of layers in float32, outputs and all gradients to 1e-5 of each tensor's largest entry. Models: three
-training steps in float64 (losses, accuracy, weights, predictions) to 1e-9. A failure prints the seed that draws it.
+Cases: stacks of layers in float32, outputs and all gradients to 1e-5 of each tensor's largest entry; where that is not
+so, to 1e-5 of what Keras computes in float64. Models: three training steps in float64 (losses, accuracy, weights,
+predictions) to 1e-9. A failure prints the seed that draws it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ def compare_case(seed: int) -> tuple[object, dict[str, float]]:
         expected = with_keras.run(tried)
         if not all(np.isfinite(value).all() for value in expected.values()):
             continue
-        worst = differences(with_unrolled.run(tried), expected)
+        found = with_unrolled.run(tried)
+        worst = differences(found, expected)
+        if max(worst.values()) > TOLERANCE["case"]:  # Keras' rounding, or ours? Keras in float64 knows
+            worst = differences(found, with_keras.run(tried, dtype="float64"))
         if max(worst.values()) <= TOLERANCE["case"] or with_keras.steady(tried, expected):
             return tried, worst
     return case, {"no numbers away from kinks in 20 draws": float("inf")}
