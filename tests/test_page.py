@@ -336,3 +336,22 @@ def test_notebooks_show_pictures_and_tables() -> None:
     assert "rnn (LSTM)" in table and f"{total:,}" in table
     assert "coloured" not in traced(Bidirectional(LSTM(3)))._repr_html_()
     assert "?" in Sequential([LSTM(3)])._repr_html_()
+
+
+def test_the_networks_of_a_classifier(browser: Chromium, tmp_path: Path) -> None:
+    from unrolled.classifiers import TextClassifier
+
+    texts, labels = ["a good film", "a bad film", "so so"] * 8, ["yes", "no", "so"] * 8
+    classifier = TextClassifier(
+        "gru", units=4, embedding_dim=3, networks=3, epochs=1, early_stopping=False, random_state=1
+    ).fit(texts, labels)
+    trace = classifier.trace("a good film", network=1)
+    opened(browser, trace, tmp_path)
+    k = int(trace.output.argmax())
+    said = [show_number(p) for p in trace.networks.outputs[:, k]]
+    shown = browser.run("[...document.querySelectorAll('.networks .number')].map(e => e.textContent)")
+    assert shown == [*said, show_number(trace.networks.average[k])]
+    assert browser.run("document.querySelector('.networks b').textContent") == said[1]
+    assert text(browser, "#texts h3") == "classifier, network 1 of 3"
+    opened(browser, [classifier.trace("a good film", network=n) for n in range(3)], tmp_path)
+    assert browser.run("document.querySelectorAll('#texts .card').length") == 3

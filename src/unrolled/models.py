@@ -140,7 +140,7 @@ class Sequential(Stack, Trainable):
                  kernels' own: trace.output has the bits that predict gives that row, in any batch.
         Raises:  as predict.
         """
-        from unrolled.inspect.trace import trace
+        from unrolled.inspect.traces import trace
 
         return trace(self, x, words, classes)
 

@@ -16,7 +16,8 @@ from unrolled.classifiers.labels import labels_from_config, labels_to_config, re
 from unrolled.classifiers.member import Member, Part, Rows, enough_epochs
 from unrolled.classifiers.network import CELLS, POOLING, build_network, compile_network
 from unrolled.errors import FileFormatError, closest, require_extra
-from unrolled.inspect.trace import Traces
+from unrolled.inspect.steps import whole_number
+from unrolled.inspect.traces import Traces
 from unrolled.inspect.words import Words
 from unrolled.layers import Layer
 from unrolled.models import Sequential, model_from
@@ -220,18 +221,23 @@ class RecurrentClassifier(_base.ClassifierMixin, _base.BaseEstimator):  # type: 
 
     # ---- inspect
 
-    def trace(self, X: Any) -> Any:
+    def trace(self, X: Any, network: int = 0) -> Any:
         """What the engine computes for one input or several: every gate and state of every step, with the words.
 
-        Args:    X: one text or series, or a column of them as for predict.
-        Returns: a Trace for one, Traces for a column; see Sequential.trace. Of several networks the first is shown.
-        Raises:  ValueError for a text without any word; NotFittedError before fit.
+        Args:    X: one text or series, or a column of them as for predict; network: the number of the one that is
+                 traced, if there are several.
+        Returns: a Trace for one, Traces for a column; see Sequential.trace. trace.networks says what each of several
+                 networks says, and their average.
+        Raises:  ValueError for a text without any word; IndexError for a network that is not there; NotFittedError
+                 before fit.
         """
         _validation.check_is_fitted(self, "members_")
+        models = [member.model for member in self.members_]
+        model = models[whole_number(network, len(models), type(self).__name__, "network")]
         one = self._is_one(X)
         column = [X] if one else X
         classes = list(map(str, self.classes_.tolist()))
-        found = Traces(self.model_, self._rows(column).to_array(), self._words(column), classes)
+        found = Traces(model, self._rows(column).to_array(), self._words(column), classes, models)
         return found[0] if one else found
 
     def _is_one(self, X: Any) -> bool:

@@ -14,13 +14,11 @@ from unrolled.cli.options import say
 def trace(
     model: o.Model,
     text: Annotated[str, typer.Argument(help="The text.")],
+    network: Annotated[int, typer.Option(help="Which network, where the model averages several.")] = 0,
     verify: Annotated[bool, typer.Option("--verify", help="Derive every step again with NumPy, and compare.")] = False,
     script: Annotated[
         Path | None,
-        typer.Option(
-            help="Write a NumPy script that derives the prediction (LSTM, GRU or SimpleRNN in one direction, "
-            "read from the last state)."
-        ),
+        typer.Option(help="Write a NumPy script that derives the prediction without this package."),
     ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write a page for a browser that shows every gate, state and derivation.")
@@ -38,7 +36,7 @@ def trace(
     unrolled trace model "not a bad film at all" --html trace.html
     ```
     """  # fmt: skip
-    found = o.load_classifier(model).trace(text)
+    found = o.load_classifier(model).trace(text, network)
     say(str(found))
     if attribution:
         say(f"\n{found.attribution()}")

@@ -7,7 +7,8 @@ from unrolled.inspect.flow import Flow, Powers, gradient_flow, plot_flow, recurr
 from unrolled.inspect.ledger import Ledger
 from unrolled.inspect.page import to_html
 from unrolled.inspect.steps import RecurrentTrace, Step, Unit
-from unrolled.inspect.trace import DenseTrace, Trace, Traces, trace
+from unrolled.inspect.trace import DenseTrace, Trace
+from unrolled.inspect.traces import Traces, trace
 from unrolled.inspect.verify import Check, Report
 
 __all__ = [

@@ -23,7 +23,8 @@ from unrolled.errors import UnknownNameError, closest
 from unrolled.inspect.backward import class_number
 from unrolled.inspect.counterfactual import without
 from unrolled.inspect.ledger import ledger
-from unrolled.inspect.trace import KEEP, Trace, reading_layer
+from unrolled.inspect.reading import reading_layer
+from unrolled.inspect.trace import KEEP, Trace
 from unrolled.layers import Bidirectional, Embedding
 from unrolled.layers.recurrent import Recurrent
 from unrolled.layers.values import as_array, positions

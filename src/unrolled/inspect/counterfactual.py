@@ -15,9 +15,10 @@ import numpy as np
 
 from unrolled import reference
 from unrolled.errors import ShapeError, UnknownNameError, closest
+from unrolled.inspect.reading import embedding_of
 from unrolled.inspect.steps import RecurrentTrace, whole_number
 from unrolled.inspect.stretches import Stretches, running_copy
-from unrolled.inspect.trace import Trace, embedding_of
+from unrolled.inspect.trace import Trace
 from unrolled.inspect.words import PAD
 from unrolled.layers.gates import gate_name
 from unrolled.layers.recurrent import Recurrent

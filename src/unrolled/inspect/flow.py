@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from unrolled.errors import UnknownNameError, require_extra
-from unrolled.inspect.trace import Trace, Traces, trace
+from unrolled.inspect.trace import Trace
+from unrolled.inspect.traces import Traces, trace
 from unrolled.layers.gates import gate_name
 from unrolled.layers.recurrent import Recurrent
 from unrolled.parameters import Array

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unrolled import layers as kinds
+from unrolled.inspect.reading import reading_layer
 from unrolled.inspect.steps import RecurrentTrace
 from unrolled.layers.gates import GATES
 from unrolled.parameters import Array
@@ -101,8 +102,6 @@ class _Script:
 
     def _input(self) -> tuple[int, Array]:
         """The number of the first layer that computes, and what it reads: vectors, where ids were looked up."""
-        from unrolled.inspect.trace import reading_layer
-
         trace = self.trace
         number, layer = reading_layer(trace.model)
         value = trace.x if layer is None else trace.outputs[layer.name]

@@ -11,15 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from unrolled import reference
-from unrolled.batch import Sequence
 from unrolled.errors import UnknownNameError, closest, require_extra
-from unrolled.inspect.stash import lanes
-from unrolled.inspect.steps import RecurrentTrace, read_pass, whole_number
+from unrolled.inspect.networks import Networks
+from unrolled.inspect.steps import RecurrentTrace, whole_number
 from unrolled.inspect.words import PAD, Words
-from unrolled.layers import Dense, Embedding, Masking, WordDropout
 from unrolled.layers.recurrent import Recurrent
-from unrolled.layers.watch import watching
 from unrolled.parameters import Array, Mode, Parameter
 from unrolled.printing import Shown, Table, show_number
 
@@ -50,7 +46,7 @@ class Weights:
     def same(self, parameters: list[Parameter]) -> bool:
         """Whether the model still has these weights."""
         return len(parameters) == len(self._copies) and all(
-            p.shape == copy.shape and p.dtype == copy.dtype and np.array_equal(_bits(p.value), _bits(copy))
+            p.shape == copy.shape and p.dtype == copy.dtype and bool((_bits(p.value) == _bits(copy)).all())
             for p, copy in zip(parameters, self._copies, strict=True)
         )
 
@@ -61,7 +57,8 @@ class Weights:
 
 def _bits(a: Array) -> Array:
     """The bits of floats as integers: NaN equals itself, and comparing is quick."""
-    return a.view(np.uint32 if a.dtype == np.float32 else np.uint64)
+    flat = a.reshape(-1)
+    return flat.view(np.uint64 if flat.nbytes % 8 == 0 else np.uint32)
 
 
 class Trace(Shown):
@@ -73,7 +70,8 @@ class Trace(Shown):
         model; x, one input (T,) or (T, D); tokens, a text for each of the T steps; words, Words;
         recurrent, dense: {path: what was traced}; outputs {layer name: array, as the layer gave it};
         output: what predict returns for this row; logits: before the last sigmoid or softmax, else None;
-        classes: names of the outputs, or None; weights: copies as they were.
+        classes: names of the outputs, or None; weights: copies as they were; networks: of a classifier that averages
+        several, what each says (Networks), else None.
     """
 
     def __init__(self, model: Any, x: Array, words: Words, classes: list[str] | None, weights: Weights) -> None:
@@ -84,6 +82,7 @@ class Trace(Shown):
         self.outputs: dict[str, Array] = {}
         self.output: Array = np.empty(0)
         self.logits: Array | None = None
+        self.networks: Networks | None = None
 
     # ---- finding things
 
@@ -170,6 +169,8 @@ class Trace(Shown):
         rows = self.output if self.output.ndim == 2 else self.output[None]
         shown = ", ".join(f"{n}: {show_number(v)}" for n, v in zip(self.output_names, rows[-1], strict=True))
         notes.append(f"output{' of the last step' if self.output.ndim == 2 else ''}  {shown}")
+        if self.networks is not None:
+            notes.append(self.networks.note)
         if self.logits is not None:
             notes.append(f"logits  {', '.join(map(show_number, self.logits.reshape(-1, self.logits.shape[-1])[-1]))}")
         return Table(f"{self.model.name}, {len(self)} steps\n{table.title}", table.header, table.rows, notes=notes)
@@ -216,7 +217,7 @@ class Trace(Shown):
     @contextmanager
     def started(self) -> Iterator[None]:
         """Inside the block stateful layers start from the states that this row started from."""
-        with _states_kept(self.model):
+        with states_kept(self.model):
             for layer in self.model._everywhere():
                 if isinstance(layer, Recurrent) and layer.stateful and layer.path in self.recurrent:
                     layer.states = [state[None].copy() for state in self.recurrent[layer.path].start.values()]
@@ -345,155 +346,14 @@ class Trace(Shown):
         """A trace of another input, or by another model, with the same words and classes."""
         words = self.words if tokens is None and x is None else self.words.with_tokens(tokens)
         other = self.model if model is None else model
+        networks = self.networks.models if self.networks is not None and model is None else ()
+        from unrolled.inspect.traces import Traces
+
         with self.started():
-            return next(iter(Traces(other, (self.x if x is None else x)[None], words, self.classes)))
+            return next(iter(Traces(other, (self.x if x is None else x)[None], words, self.classes, networks)))
 
 
-class Traces:
-    """The traces of a batch, one for each row; each is run when it is asked for and none is kept.
-
-    for trace in traces: ...     traces[3]     traces[10:20]
-    """
-
-    def __init__(self, model: Any, x: Array, words: Words, classes: list[str] | None = None) -> None:
-        self.model, self.x, self.words, self.classes = model, x, words, classes
-        self._weights: Weights | None = None
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, row: int | slice) -> Any:
-        if isinstance(row, slice):
-            return Traces(self.model, self.x[row], self.words.rows(row), self.classes)
-        return self._run(whole_number(row, len(self), f'traces of "{self.model.name}"', "row"))
-
-    def __iter__(self) -> Iterator[Trace]:
-        for row in range(len(self)):
-            yield self._run(row)
-
-    def _run(self, row: int) -> Trace:
-        parameters = self.model.parameters
-        if self._weights is None or not self._weights.same(parameters):
-            self._weights = Weights(parameters)
-        trace = Trace(self.model, self.x[row], self.words.row(row), self.classes, self._weights)
-        if self.model.stateful:  # rows belong together: all run, and the states that they had come back
-            with _states_kept(self.model):
-                _run(trace, self.x, row)
-        else:
-            _run(trace, self.x[row : row + 1], 0)
-        return trace
-
-    def __repr__(self) -> str:
-        return f"<traces of {len(self)} rows by {self.model!r}; each runs when asked for>"
-
-
-def trace(model: Any, x: Any, words: Any = None, classes: list[str] | None = None) -> Trace | Traces:
-    """What the engine computes for one input or a batch; see Sequential.trace."""
-    if isinstance(x, str) or (isinstance(x, list | tuple) and x and isinstance(x[0], str)):
-        x, words = Words.read_text(x, words, f'"{model.name}"')
-    rank = model.layers[0].input_rank if model.layers else None
-    one = rank is not None and np.ndim(x) == rank - 1
-    checked = model._inputs(np.asarray(x)[None] if one else x, "x")
-    found = Traces(model, checked, Words.of(words, one), classes)
-    return found[0] if len(checked) == 1 else found
-
-
-# ---- one pass
-
-
-def _run(trace: Trace, x: Array, row: int) -> None:
-    """Run the model's own forward pass and read what its layers report."""
-    model, seen = trace.model, _Seen(trace, row)
-    with watching(seen):
-        y, _ = model.forward(x, KEEP)
-    trace.output = seen.array(y)
-    last = model.layers[-1]
-    if model.logits_activation is not None:
-        dense = list(trace.dense.values())[-1] if trace.dense else None
-        if dense is not None and dense.name == last.name:
-            trace.logits = dense.z
-        elif seen.logits is not None:
-            trace.logits = seen.logits
-
-
-class _Seen:
-    """Reads reports of layers into a trace."""
-
-    def __init__(self, trace: Trace, row: int) -> None:
-        self.trace, self.row = trace, row
-        self.names = {layer.name for layer in trace.model.layers}
-        self.logits: Array | None = None
-        self._arrays: dict[int, tuple[Any, Array]] = {}  # the value itself stays beside its array, so ids stay apart
-        self._pending: list[tuple[Dense, Any, Array]] = []
-
-    def array(self, value: Any) -> Array:
-        """This row of what a layer took or gave: (T, F) or (F,)."""
-        if id(value) not in self._arrays:
-            is_sequence = isinstance(value, Sequence)
-            array = value.values[value.index[self.row]] if is_sequence else np.array(value[self.row])
-            self._arrays[id(value)] = (value, array)
-        return self._arrays[id(value)][1]
-
-    def __call__(self, event: str, layer: Any, values: dict[str, Any]) -> None:
-        if event == "pass":
-            self._recurrent(layer, values["x"], values["ran"])
-        elif event == "stretches":
-            self._stretches(layer, **values)
-        elif event == "logits":
-            self._pending.append((layer, values["x"], values["z"]))
-        elif event == "layer":
-            self._layer(layer, values["x"], values["y"])
-
-    def _recurrent(self, layer: Recurrent, x: Sequence, ran: Any) -> None:
-        self.trace.recurrent[layer.path] = read_pass(
-            layer, x, ran, lanes(layer.dtype), self.row, self._tokens(x), self._weights(layer), self.array(x)
-        )
-
-    def _stretches(self, layer: Recurrent, x: Sequence, parts: Any, weights: Any) -> None:
-        from unrolled.inspect.stretches import read_stretches
-
-        self.trace.recurrent[layer.path] = read_stretches(
-            layer, parts, self.row, self._tokens(x), self._weights(layer), weights, self.array(x)
-        )
-
-    def _weights(self, layer: Recurrent) -> reference.Weights:
-        of = self.trace.weights.of
-        bias = None if layer.bias is None else of(layer.bias)
-        return reference.Weights(of(layer.kernel), of(layer.recurrent_kernel), bias)
-
-    def _tokens(self, x: Sequence) -> list[str]:
-        """The tokens of a layer's steps: none behind RepeatVector."""
-        steps = x.index.shape[1]
-        return self.trace.tokens if steps == len(self.trace.tokens) else [""] * steps
-
-    def _layer(self, layer: Any, x: Any, y: Any) -> None:
-        if isinstance(y, tuple | list):
-            return
-        self.trace.outputs[layer.name] = self.array(y)
-        for dense, _, z in self._pending:
-            of = self.trace.weights.of
-            self.trace.dense[dense.path] = DenseTrace(
-                dense.name, dense.path, dense.activation.name, self.array(x), self._of_row(z, y), self.array(y),
-                of(dense.kernel), None if dense.bias is None else of(dense.bias),
-            )  # fmt: skip
-        if self._pending and layer.name not in {d.name for d, _, _ in self._pending}:  # inside TimeDistributed
-            inner = self.trace.dense.pop(self._pending[-1][0].path)
-            self.trace.dense[inner.path] = inner
-            inner.name = layer.name
-        self._pending = []
-        if layer.logits_activation is not None and not isinstance(layer, Dense):
-            self.logits = self.array(x)
-
-    def _of_row(self, z: Array, y: Any) -> Array:
-        """This row's part of a mapped table or array."""
-        found: Array = z[self.row]
-        if isinstance(y, Sequence):
-            whole = z[y.index] if z.ndim == 2 and len(z) == y.n else z.reshape(*y.index.shape, z.shape[-1])
-            found = whole[self.row]
-        return found.copy()
-
-
-class _states_kept:  # noqa: N801  reads as a statement
+class states_kept:  # noqa: N801  reads as a statement
     """Gives stateful layers back the states that they had."""
 
     def __init__(self, model: Any) -> None:
@@ -505,19 +365,3 @@ class _states_kept:  # noqa: N801  reads as a statement
     def __exit__(self, *_: object) -> None:
         for layer, states in self._had:
             layer.states = states
-
-
-def reading_layer(model: Any) -> tuple[int, Any]:
-    """Number and layer of the Embedding or Masking that reads the input, behind WordDropout at most; or (-1, None)."""
-    for number, layer in enumerate(model.layers):
-        if isinstance(layer, Embedding | Masking):
-            return number, layer
-        if not isinstance(layer, WordDropout):
-            break
-    return -1, None
-
-
-def embedding_of(model: Any) -> Embedding | None:
-    """The Embedding that reads the ids, if the model starts with one."""
-    layer = reading_layer(model)[1]
-    return layer if isinstance(layer, Embedding) else None

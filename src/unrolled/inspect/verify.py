@@ -15,8 +15,9 @@ import numpy as np
 from unrolled import activations, reference
 from unrolled.inspect.backward import Backward, LayerGradient, entry_of
 from unrolled.inspect.optimizer_step import optimizer_checks
+from unrolled.inspect.reading import embedding_of
 from unrolled.inspect.steps import RecurrentTrace
-from unrolled.inspect.trace import DenseTrace, Trace, embedding_of
+from unrolled.inspect.trace import DenseTrace, Trace
 from unrolled.layers import Bidirectional, Embedding
 from unrolled.layers.recurrent import Recurrent
 from unrolled.parameters import Array

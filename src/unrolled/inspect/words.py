@@ -123,7 +123,7 @@ class Words:
             return ([PAD] * (len(x) - len(self._row)) + self._row)[-len(x) :]
         if x.ndim == 1 and x.dtype.kind in "iu":
             find = self._find or str
-            return [PAD if pad else find(int(k)) for k, pad in zip(x, self.padding(x), strict=True)]
+            return [PAD if pad else find(k) for k, pad in zip(x.tolist(), self.padding(x).tolist(), strict=True)]
         if x.ndim == 2 and x.shape[1] == 1:
             return [show_number(v) for v in x[:, 0]]
         return [""] * len(x)

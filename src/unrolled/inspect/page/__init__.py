@@ -10,7 +10,7 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
-from unrolled.inspect.page.content import of_trace
+from unrolled.inspect.page.content import name_of, of_trace
 from unrolled.inspect.trace import Trace
 
 SCRIPTS = ("numbers.js", "cells.js", "text.js", "heatmap.js", "picture.js", "charts.js", "main.js")
@@ -22,7 +22,7 @@ def render(traces: Trace | Sequence[Trace]) -> str:
     if not found or not all(isinstance(one, Trace) for one in found):
         got = ", ".join(type(one).__name__ for one in found[:3]) or "nothing"
         raise TypeError(f"to_html: expected a trace or a list of them, got {got}. Give model.trace(x) for one input x.")
-    names = [one.model.name for one in found]
+    names = [name_of(one) for one in found]
     title = f"{names[0]}, traced" if len(names) == 1 else f"{', '.join(names)}, side by side"
     content = {"title": title, "models": [of_trace(one) for one in found]}
     data = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

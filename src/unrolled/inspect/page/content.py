@@ -40,7 +40,8 @@ def of_trace(trace: Trace) -> dict[str, Any]:
     most = np.sort(np.argsort(-final, kind="stable")[:MOST_OUTPUTS])
     target = class_number(trace, None)
     return {
-        "name": trace.model.name,
+        "name": name_of(trace),
+        "networks": of_networks(trace, target),
         "tokens": trace.tokens,
         "padding": trace.padding.astype(int).tolist(),
         "outputs": [trace.output_names[k] for k in most],
@@ -58,6 +59,21 @@ def of_trace(trace: Trace) -> dict[str, Any]:
         "last": list(trace.recurrent).index(last.path),
         "verify": of_report(report),
     }
+
+
+def name_of(trace: Trace) -> str:
+    """The model's name, with the network's number where there are several."""
+    several = "" if trace.networks is None else f", network {trace.networks.number} of {len(trace.networks)}"
+    return f"{trace.model.name}{several}"
+
+
+def of_networks(trace: Trace, k: int) -> dict[str, Any] | None:
+    """What each of several networks says of output k, and their average."""
+    found = trace.networks
+    if found is None:
+        return None
+    said = {"said": found.outputs[:, k].tolist(), "average": float(found.average[k])}
+    return {"number": found.number, "name": found.names[k], **said}
 
 
 def methods(explained: Explanation) -> list[dict[str, Any]]:

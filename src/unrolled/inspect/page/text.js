@@ -12,12 +12,19 @@ function badge(model) {
   return `<a href="#proof" class="badge${v.ok ? "" : " fails"}">${v.ok ? "✓" : "✗"} ${v.held} of ${v.count} comparisons hold</a>`;
 }
 
+/** What each of several networks says, and their average. */
+function saidBy({ number, name, said, average }) {
+  const each = said.map((p, k) => k === number ? `<b class="number">${show(p)}</b>` : `<span class="number">${show(p)}</span>`).join(" ");
+  return `Network ${number} of ${said.length} (0 to ${said.length - 1}) is shown here. ${escaped(name)} by network: ${each}; the average, which is the classifier's answer: <b class="number">${show(average)}</b>`;
+}
+
 class TextView {
   constructor(model, view) {
     this.model = model;
     this.view = view;  // what all texts show: {by, output}
     this.card = make("div", "card", `<div class="top"><h3></h3><span class="answer">${escaped(answerOf(model))}</span>${badge(model)}</div>`);
     this.card.querySelector("h3").textContent = model.name;
+    if (model.networks) this.card.append(make("p", "hint networks", saidBy(model.networks)));
     this.box = make("div", "tokens");
     this.box.tabIndex = 0;
     this.box.setAttribute("role", "listbox");
