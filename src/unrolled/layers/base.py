@@ -261,10 +261,14 @@ class Layer(Checks, Weighted):
 
         Args: x: array; training: True switches dropout on; mask: (B, T) bool, True = keep, for inputs with time steps.
         """
+        return self._call(x, training, mask)
+
+    def _call(self, x: Any, training: bool, mask: Any, **more: Any) -> Any:
+        """Forward on what a person gives, with what else a subclass's forward takes."""
         checked = self.check_input(x)
         self.ensure_built((None, *checked.shape[1:]))
-        value = as_value(checked, mask, self.label)
-        y, _ = self.forward(value, Mode(training=training, random=streams.generator()))
+        mode = Mode(training=training, random=streams.generator())
+        y, _ = self.forward(as_value(checked, mask, self.label), mode, **more)
         return as_array(y)
 
     # ---- configuration

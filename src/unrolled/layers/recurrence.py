@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unrolled import _native, engine, initializers
-from unrolled import random as streams
 from unrolled.activations import Activation
 from unrolled.batch import Sequence, sum_rows
 from unrolled.errors import ShapeError
@@ -302,12 +301,7 @@ class Recurrent(Layer):
         Args: x (B, T, D); training: True switches dropout on; mask (B, T) bool, True = keep; initial_state: [h (B, H)],
               for LSTM [h, c].
         """
-        checked = self.check_input(x)
-        self.ensure_built((None, *checked.shape[1:]))
-        mode = Mode(training=training, random=streams.generator())
-        y, _ = self.forward(as_value(checked, mask, self.label), mode, initial_state)
-        parts = [part.to_array() if isinstance(part, Sequence) else part for part in (y if self.return_state else [y])]
-        return parts if self.return_state else parts[0]
+        return self._call(x, training, mask, initial_state=initial_state)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

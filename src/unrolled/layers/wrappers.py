@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from unrolled import random as streams
 from unrolled.batch import Sequence, Value, sum_rows
 from unrolled.layers.base import Layer, deserialize, serialize
-from unrolled.layers.values import as_array, as_value, positions
+from unrolled.layers.values import positions
 from unrolled.parameters import Array, Backprop, Gradients, Mode, Shape, no_backprop
 
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
@@ -176,11 +175,7 @@ class Bidirectional(_Wrapper):
 
         Args: x (B, T, D); mask (B, T) bool, True = keep; initial_state: forward, then backward states (B, H).
         """
-        checked = self.check_input(x)
-        self.ensure_built((None, *checked.shape[1:]))
-        mode = Mode(training=training, random=streams.generator())
-        y, _ = self.forward(as_value(checked, mask, self.label), mode, initial_state)
-        return as_array(y)
+        return self._call(x, training, mask, initial_state=initial_state)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments; layers as {"class_name", "config"}."""
