@@ -112,16 +112,31 @@ def test_train_from_a_file_to_a_model(run: Run, tmp_path: Path) -> None:
     assert len(classifier.report_["figures"]) == 3
 
 
+def test_train_says_what_it_met_in_the_texts(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "reviews.csv", [*rows(100), *[("?!", "positive")] * 3])
+    code, out, _ = run("train", "reviews.csv", *SMALL, "--no-baseline", "--no-plots", "-q", "--test-size", "0.01")
+    assert code == 0
+    assert '3 texts learned from have no word, such as "?!": all such texts get the same answer.\n' in out
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_are_lines_without_code(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "reviews.csv", rows(4))
+    code, _, err = run("train", "reviews.csv", *SMALL, "--no-baseline", "--no-plots", "-q")
+    assert code == 0
+    assert err == (
+        "Warning: TextClassifier: too few different rows to hold some out for early stopping in 2 of 2 classes "
+        "('negative', 'positive'); they are trained on all their rows. Add rows, or set early_stopping=False.\n"
+    )
+
+
 def test_train_judges_by_a_file_of_its_own_and_counts_the_overlap(run: Run, tmp_path: Path) -> None:
     lines = rows(100)
     write(tmp_path / "train.csv", lines)
     write(tmp_path / "test.csv", [*rows(30, seed=1), *lines[:2]])
     code, out, _ = run("train", "train.csv", "--test", "test.csv", *SMALL, "--no-baseline", "--no-plots", "-q")
     assert code == 0
-    assert (
-        "  2 of its 32 texts are also in train.csv; they flatter the figures a little, and are judged as given.\n"
-        in out
-    )
+    assert "  2 of its 32 texts are also in train.csv; they flatter the figures, and are judged as given.\n" in out
     assert "On 32 rows of the test file\n" in out
     assert "TF-IDF" not in out and "Epoch" not in out and not list(tmp_path.glob("*.png"))
     write(tmp_path / "test.csv", [("a film", "positive"), ("b film", "neutral")])

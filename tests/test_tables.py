@@ -145,8 +145,19 @@ def test_the_airline_file(shared_data: Path) -> None:
         ),
         (
             {"text": LONG, "number": list(range(12))}, {},
-            'which column holds the labels? Name it with --label: no column beside "text" has 2 to 50 different '
-            'values. There are: "text", "number".',
+            'which column holds the labels? Name it with --label: no column beside "text" looks like labels: '
+            '"number" has 12 different values. There are: "text", "number".',
+        ),
+        (
+            {"text": LONG, "label": ["a"] * 12, "score": [0.5, 1] * 6, "note": [""] * 12}, {},
+            'which column holds the labels? Name it with --label: no column beside "text" looks like labels: '
+            '"label" has "a" in every row, and a classifier needs two classes; "score" has fractions; '
+            '"note" has no value. There are: "text", "label", "score", "note".',
+        ),
+        (
+            {"text": LONG}, {},
+            'which column holds the labels? Name it with --label: there is no column beside "text". '
+            'There are: "text".',
         ),
         (
             {"a": [1, 2] * 6, "b": TWO}, {},
@@ -370,6 +381,30 @@ def test_labels_that_differ_in_capitals_are_said(tmp_path: Path) -> None:
     assert data.notes == [
         'The labels "Pos" (2 rows) and "pos" (4 rows) differ only in capitals; they are separate classes.'
     ]
+
+
+def test_whole_numbers_written_with_a_point_are_labels(tmp_path: Path) -> None:
+    data = read_labelled(columns(tmp_path, text=LONG, label=["1.0", "0.0"] * 6))
+    assert data.label_column == "label" and set(data.labels) == {"1.0", "0.0"}
+
+
+def test_a_row_that_was_read_as_names_is_noted(tmp_path: Path) -> None:
+    path = write(tmp_path, "".join(f"{text},{label}\n" for text, label in zip(LONG, TWO, strict=True)))
+    data = read_labelled(path)
+    assert len(data) == 11 and data.notes[-1] == (
+        'Line 1 was read as names of columns, but "a" is a label of other rows too. If it is a row already, '
+        "say --no-header."
+    )
+    assert read_labelled(path, header=False).labels == TWO
+    assert not any("Line 1" in note for note in read_labelled(columns(tmp_path, text=LONG, label=TWO)).notes)
+
+
+def test_a_text_that_is_none_does_not_hide_the_column(tmp_path: Path) -> None:
+    rows = [{"text": text, "label": label} for text, label in zip(LONG, TWO, strict=True)]
+    path = write(tmp_path, "".join(json.dumps(row) + "\n" for row in [*rows, {"text": 5, "label": "a"}]), "r.jsonl")
+    with pytest.raises(TableError) as caught:
+        read_labelled(path)
+    assert 'row 13 (line 13) has no text: column "text" is no text but 5.' in str(caught.value)
 
 
 def test_numbers_are_labels_as_csv_writes_them(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class TextClassifier(RecurrentClassifier):
         classes_; model_, the Sequential, the first of several; vectorizer_, the TextVectorizer; history_,
         {"loss": [...], ...}; n_iter_, epochs run; seconds_ that they took; interrupted_, whether Ctrl-C stopped
         them; validation_, the kept epoch's figures on the rows held out; held_out_, row numbers; repeated_, how
-        many texts repeat an earlier one.
+        many texts repeat an earlier one; wordless_, row numbers of texts in which fit found no word.
     """
 
     def __init__(
@@ -124,13 +124,16 @@ class TextClassifier(RecurrentClassifier):
         texts = as_texts(X, "X")
         if not texts:
             raise ValueError("TextClassifier: expected at least one text in X, got 0 rows.")
-        if self._goes_on():
-            return self._train(self._rows(texts), y, sample_weight, texts, callbacks)
-        self.vectorizer_ = TextVectorizer(self.tokenizer, self.stop_words, self.num_words, self.min_count)
-        return self._train(self._first_rows(texts), y, sample_weight, texts, callbacks)
+        return self._train(self._rows_to_learn(texts), y, sample_weight, texts, callbacks)
 
-    def _first_rows(self, texts: list[str]) -> PackedIds:
-        return self.vectorizer_.fit_packed(texts).cut(self.maxlen, self.truncating)
+    def _rows_to_learn(self, texts: list[str]) -> PackedIds:
+        if self._goes_on():
+            rows = self._rows(texts)
+        else:
+            self.vectorizer_ = TextVectorizer(self.tokenizer, self.stop_words, self.num_words, self.min_count)
+            rows = self.vectorizer_.fit_packed(texts).cut(self.maxlen, self.truncating)
+        self.wordless_: list[int] = np.flatnonzero(rows.lengths == 0).tolist()
+        return rows
 
     def _rows(self, X: Any) -> PackedIds:
         return self.vectorizer_.transform_packed(as_texts(X, "X")).cut(self.maxlen, self.truncating)

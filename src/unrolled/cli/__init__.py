@@ -8,6 +8,7 @@ from __future__ import annotations
 import dis
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         require_extra("typer", "cli", "The command unrolled")
         from unrolled.cli.app import app
 
-        app(args=None if arguments is None else list(arguments), prog_name="unrolled")
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning
+            app(args=None if arguments is None else list(arguments), prog_name="unrolled")
     except KeyboardInterrupt:
         print("\nStopped by Ctrl-C.", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
@@ -36,6 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def show_warning(message: Warning | str, *where: object, **more: object) -> None:
+    """Print what a warning says, without the place in the code."""
+    print(f"Warning: {message}", file=sys.stderr)
 
 
 def is_for_people(error: BaseException) -> bool:

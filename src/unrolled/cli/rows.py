@@ -81,7 +81,7 @@ def with_test_file(data: LabelledTexts, file: Path, options: Mapping[str, Any]) 
     same = overlap(data.texts, test.texts)
     say(
         f"  {same:,} of its {len(test):,} texts {'is' if same == 1 else 'are'} also in {data.path}"
-        + ("; they flatter the figures a little, and are judged as given." if same else ".")
+        + ("; they flatter the figures, and are judged as given." if same else ".")
     )
     return Rows(data.texts, data.labels, test.texts, test.labels, given=True)
 

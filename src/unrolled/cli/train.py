@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Mapping
@@ -189,6 +190,10 @@ def fit(classifier: Any, rows: Rows, quiet: bool) -> None:
     say(f"Training {describe(classifier)} on {len(rows.texts):,} texts{after}.")
     classifier.fit(rows.texts, rows.labels, callbacks=[ProgressLogger("texts")])
     classifier.set_params(warm_start=False, verbose=0)
+    if silent := classifier.wordless_:
+        shown = json.dumps(rows.texts[silent[0]][:40], ensure_ascii=False)
+        which = "1 text that was learned from has" if len(silent) == 1 else f"{len(silent):,} texts learned from have"
+        say(f"{which} no word, such as {shown}: all such texts get the same answer.")
     best = classifier.validation_
     kept = "" if best is None or "epoch" not in best else f"; kept epoch {best['epoch']}, the best on {best['rows']:,}"
     kept += " of them held out" if kept else ""

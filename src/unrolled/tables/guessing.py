@@ -12,7 +12,9 @@ TEXT_NAMES = ("text", "review", "tweet", "comment", "sentence", "message", "cont
 LABEL_NAMES = ("label", "sentiment", "class", "category", "target", "polarity", "topic", "intent", "stance")
 MISSING = frozenset(("", "nan", "NaN", "NAN", "NA", "N/A", "#N/A", "null", "NULL", "<NA>"))
 SAMPLE = 2000  # rows that a guess looks at, spread over the file
+MOSTLY = 0.9  # of a column of texts are texts; what is not is told by its row
 MOST_CLASSES = 50
+MOST_NAMED = 6  # columns that a message tells about
 
 
 def is_missing(value: Any) -> bool:
@@ -52,7 +54,7 @@ def guess_text(table: Table, taken: str | None = None) -> tuple[str, str]:
     for name in table.columns:
         values = [value for value in _sample(table, name) if not is_missing(value)]
         texts = [value for value in values if isinstance(value, str)]
-        if name == taken or not texts or len(texts) < len(values):
+        if name == taken or not texts or len(texts) < MOSTLY * len(values):
             continue
         length = sum(map(len, texts)) / len(texts)
         links = sum(text.startswith(("http://", "https://")) and " " not in text for text in texts)
@@ -78,13 +80,16 @@ def guess_label(table: Table, text: str) -> tuple[str, str]:
     Raises: TableError if none is obvious.
     """
     values = {}
+    others = []
     for name, column in table.columns.items():
         if name == text:
             continue
         distinct = {str(value).strip() for value in column if not is_missing(value)}
-        fractions = any(value.replace(".", "", 1).isdigit() and not value.isdigit() for value in distinct)
-        if 2 <= len(distinct) <= max(2, min(MOST_CLASSES, len(table) // 3)) and not fractions:
+        why = _no_labels(distinct, len(table))
+        if why is None:
             values[name] = len(distinct)
+        else:
+            others.append(f'"{name}" has {why}')
     named = _named(list(values), LABEL_NAMES)
     if len(named) == 1:
         return named[0], f"its name, and {values[named[0]]} different values"
@@ -92,10 +97,29 @@ def guess_label(table: Table, text: str) -> tuple[str, str]:
         (name,) = values
         return name, f"the only column with few different values, {values[name]}"
     found = " or ".join(f'"{name}" ({values[name]} different values)' for name in named or values)
-    found = f"it could be {found}" if found else f'no column beside "{text}" has 2 to {MOST_CLASSES} different values'
+    if not values and len(table.columns) > 1:
+        more = " ..." if len(others) > MOST_NAMED else ""
+        found = f'no column beside "{text}" looks like labels: {"; ".join(others[:MOST_NAMED])}{more}'
+    else:
+        found = f"it could be {found}" if found else f'there is no column beside "{text}"'
     raise TableError(
         f"{table.path}: which column holds the labels? Name it with --label: {found}. There are: {show_columns(table)}."
     )
+
+
+def _no_labels(distinct: set[str], rows: int) -> str | None:
+    """Why these different values of a column are no labels, as far as can be seen."""
+    if len(distinct) < 2:
+        return f'"{distinct.pop()}" in every row, and a classifier needs two classes' if distinct else "no value"
+    if len(distinct) > max(2, min(MOST_CLASSES, rows // 3)):
+        return f"{len(distinct):,} different values"
+    return "fractions" if any(map(_is_fraction, distinct)) else None
+
+
+def _is_fraction(value: str) -> bool:
+    """ "0.5", but not "1.0", which tables write for 1 where other rows of the column are empty."""
+    whole, point, rest = value.partition(".")
+    return bool(point) and (whole + rest).isdigit() and rest.strip("0") != ""
 
 
 def _sample(table: Table, name: str) -> list[Any]:

@@ -93,6 +93,11 @@ def read_labelled(
         kept,
     )
     _note_similar_labels(data)
+    if table.lines and table.lines[0] > 1 and label_column in set(kept):  # behind a line of names
+        data.notes.append(
+            f'Line 1 was read as names of columns, but "{label_column}" is a label of other rows too. If it is a row '
+            "already, say --no-header."
+        )
     return data
 
 
