@@ -226,7 +226,9 @@ def test_what_goes_wrong_is_said_in_one_line(name: str, run: Run, tmp_path: Path
     code, _, err = run(*arguments)
     assert code == 1
     if text is None:
-        assert err.startswith('Error: "reviews.csv" is broken or truncated (') and err.count("\n") == 1
+        assert (
+            err.startswith('Error: "reviews.csv" is no model, or a broken or truncated one (') and err.count("\n") == 1
+        )
     else:
         assert err == text
 
@@ -377,6 +379,23 @@ def test_compare(run: Run, tmp_path: Path) -> None:
         "the most frequent class",
     ]  # fmt: skip
     assert (tmp_path / "compare.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("command", ["plot", "compare", "evaluate"])
+def test_a_picture_that_cannot_be_written_is_refused_before_the_work(command: str, run: Run, model: Path) -> None:
+    write(model.parent / "reviews.csv", rows(20))
+    arguments = {
+        "plot": ["model", "-o", "a.foo"],
+        "compare": ["reviews.csv", "-o", "a"],
+        "evaluate": ["model", "reviews.csv", "--plot", "a.foo"],
+    }[command]
+    code, out, err = run(command, *arguments)
+    assert (code, out) == (1, "")
+    name, got = ("a", "none") if command == "compare" else ("a.foo", 'the ending ".foo"')
+    assert err.startswith(
+        f'Error: "{name}": expected the name of a picture with an ending that says its format, got {got}. Known: '
+    )
+    assert ", pdf, " in err and ", png, " in err
 
 
 def test_bench(run: Run) -> None:

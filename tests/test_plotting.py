@@ -216,6 +216,28 @@ def test_accuracy_by_length_has_tenths() -> None:
     assert str(error.value) == "lengths: expected one for each of 2 rows, got shape (1,)."
 
 
+def test_long_lengths_are_plain_numbers_and_the_legend_stands_above(rng: np.random.Generator) -> None:
+    lengths = np.geomspace(60, 700, 200).round()
+    proba = rng.dirichlet([1, 1], 200)
+    labels = (rng.random(200) < proba[:, 1]).astype(int)
+    axes = plotting.plot_accuracy_by_length(labels, proba, [0, 1], lengths).axes[0]
+    low, high = axes.get_xlim()
+    shown = [int(place) for place in axes.xaxis.get_major_locator()() if low <= place <= high]
+    assert shown == [100, 200, 500] and axes.xaxis.get_major_formatter()(200) == "200"
+    assert axes.xaxis.get_minor_formatter()(300) == ""
+    bars = axes.collections[0].get_datalim(axes.transData)
+    bottom, top = axes.get_ylim()
+    assert top - bars.y1 > 0.2 * (bars.y1 - bottom)
+
+
+def test_small_differences_of_classes_look_small() -> None:
+    figures = evaluate([0] * 50 + [1] * 50, np.tile([[0.9, 0.1], [0.1, 0.9]], (50, 1)), [0, 1])
+    axes = plotting.plot_report([0] * 50 + [1] * 50, np.tile([[0.9, 0.1], [0.1, 0.9]], (50, 1)), [0, 1],
+                                evaluation=figures).axes  # fmt: skip
+    panel = next(one for one in axes if one.get_title().startswith("Macro F1"))
+    assert np.ptp(panel.get_xlim()) == pytest.approx(0.1)
+
+
 def test_intervals_of_shares() -> None:
     low, high = wilson(np.array([0.0, 81.0, 5.0]), np.array([10.0, 263.0, 5.0]))
     # Newcombe 1998, table I: 81/263 has .2553 to .3662.

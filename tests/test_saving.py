@@ -151,7 +151,8 @@ def test_truncated_files(saved: Path, keep: float) -> None:
     content = saved.read_bytes()
     saved.write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
     with pytest.raises(
-        FileFormatError, match=r"is broken or truncated \(.*\). Copy it again, or save the model again."
+        FileFormatError,
+        match=r"is no model, or a broken or truncated one \(.*\). Give a file that save wrote, or copy or save it ",
     ):
         models.load_model(saved)
 

@@ -70,7 +70,8 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str,
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
     except (SafetensorError, OSError) as error:
         raise FileFormatError(
-            f'"{path}" is broken or truncated ({error}). Copy it again, or save the model again.'
+            f'"{path}" is no model, or a broken or truncated one ({error}). Give a file that save wrote, or copy or '
+            "save it again."
         ) from None
     return arrays, _header(path, metadata)
 

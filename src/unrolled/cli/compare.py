@@ -68,6 +68,8 @@ def compare(
     ```
     """
     from unrolled.classifiers import TextClassifier
+    from unrolled.plotting.style import check_picture
+    from unrolled.progress import ProgressLogger
 
     given = locals()
     names = ("units", "pooling", "dropout", "embedding_dim", "num_words", "maxlen", "epochs", "batch_size",
@@ -75,6 +77,7 @@ def compare(
     shared = o.classifier_options(given, names)
     o.set_threads(threads)
     check_output(output)
+    check_picture(output)
     data = read_for_training(file, given)
     rows = with_test_file(data, test, given) if test else divide(data, test_size or TEST_SIZE, seed or 0)
     judged: list[Judged] = []
@@ -82,7 +85,8 @@ def compare(
     for number, (name, options) in enumerate(CONTESTANTS.items(), 1):
         say(f"{number} of {len(CONTESTANTS)}: {name}" + " ..." * quiet)
         classifier = TextClassifier.from_preset("fast", **(shared | options), random_state=seed or 0)
-        classifier.set_params(verbose=0 if quiet else 1).fit(rows.texts, rows.labels)
+        classifier.set_params(verbose=0 if quiet else 1)
+        classifier.fit(rows.texts, rows.labels, callbacks=[ProgressLogger("texts")])
         if classifier.interrupted_:
             say("Stopped by Ctrl-C.")
             raise typer.Exit(o.INTERRUPTED)

@@ -48,6 +48,10 @@ def evaluate(
 
     given = locals()
     o.set_threads(threads)
+    if plot is not None:
+        from unrolled.plotting.style import check_picture
+
+        check_picture(plot)
     classifier = o.load_classifier(model)
     data = read(file, given, known_columns(classifier), aside=form == "json")
     classes = [str(name) for name in classifier.classes_.tolist()]

@@ -214,9 +214,10 @@ def draw_accuracy_by_length(axes: Any, judged: Judged, names: Sequence[Any], len
         label=f"Groups of {counts.min():,} rows or more",
     )  # fmt: skip
     if means[0] > 0 and means[-1] > 8 * means[0]:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.legend(frameon=False)
+        _log_scale(axes)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(bottom, top + 0.25 * (top - bottom))  # room for the legend above the intervals
+    axes.legend(frameon=False, loc="upper right")
 
 
 def draw_by_class(axes: Any, evaluation: Evaluation) -> None:
@@ -233,13 +234,25 @@ def draw_by_class(axes: Any, evaluation: Evaluation) -> None:
     axes.set_yticks(places, [f"{shorten(label)}\n{each.support:,} rows" for label, each in scores], fontsize=size)
     for place, (_, each) in zip(places, scores, strict=True):
         axes.hlines(place, *sorted((each.precision, each.recall)), color="0.8", linewidth=4, zorder=1)
-    axes.set(ylim=(-0.6, len(scores) - 0.4))
+    left, right = axes.get_xlim()
+    wider = max(0.0, 0.1 - (right - left)) / 2  # a difference of thousandths should look small
+    axes.set(ylim=(-0.6, len(scores) - 0.4), xlim=(left - wider, right + wider))
     axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3)
 
 
 def _read(labels: Any, probabilities: Any, classes: Any) -> tuple[Judged, list[Any]]:
     names = as_list(classes, "classes")
     return judge(labels, probabilities, names), names
+
+
+def _log_scale(axes: Any) -> None:
+    """x by powers, with plain numbers: 10, 20, 50, 100."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _locator(most: int) -> Any:

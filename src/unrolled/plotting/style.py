@@ -24,11 +24,27 @@ def new_figure(columns: int = 1, rows: int = 1) -> Any:
     return figure
 
 
+def check_picture(path: str | os.PathLike[str]) -> None:
+    """Whether a picture can be written under this name, which says its format.
+
+    Raises: ValueError that lists the formats; MissingExtraError if matplotlib is not installed.
+    """
+    known = require_extra("matplotlib.backend_bases", "plot", "plotting").FigureCanvasBase.filetypes
+    ending = os.path.splitext(path)[1]
+    if ending[1:].lower() not in known:
+        got = f'the ending "{ending}"' if ending else "none"
+        raise ValueError(
+            f'"{os.fspath(path)}": expected the name of a picture with an ending that says its format, got {got}. '
+            f"Known: {', '.join(sorted(known))}."
+        )
+
+
 def finish(figure: Any, path: str | os.PathLike[str] | None, title: str | None = None) -> Any:
     """Put a title above everything, write the file, return the figure."""
     if title:
         figure.suptitle(title, fontsize="x-large")
     if path is not None:
+        check_picture(path)
         figure.savefig(path)
     return figure
 
