@@ -14,7 +14,8 @@ from chromium import Chromium, find_chromium
 from traced_models import random_model
 from unrolled import inspect
 from unrolled.errors import UnknownNameError
-from unrolled.inspect import Trace
+from unrolled.inspect import RecurrentTrace, Trace
+from unrolled.inspect.page import content
 from unrolled.layers import (
     GRU,
     LSTM,
@@ -104,31 +105,76 @@ CELLS: dict[str, Any] = {
 }
 
 
+def derived(browser: Chromium, layer: RecurrentTrace, step: int, unit: int) -> None:
+    """Compare the derivation that is shown with Python's numbers."""
+    lines = browser.run(
+        "Object.fromEntries([...document.querySelectorAll('.derivation li')]"
+        ".map(line => [line.dataset.name, line.textContent]))"
+    )
+    assert f"unit {unit}, step {step}" in text(browser, "#maps .caption")
+    for gate, values in layer.gates.items():
+        parts = layer.parts
+        terms = [parts.x[gate][step, unit], parts.h[gate][step, unit], parts.b[gate][unit]]
+        formula = rf"\[{unit}\] = .*x W ({NUMBER}).* ({NUMBER}) \+ b ({NUMBER})\) = \w+\(({NUMBER})\) = ({NUMBER})$"
+        shown = re.search(formula, lines[gate])
+        assert shown is not None, lines[gate]
+        expected = [*terms, parts.z[gate][step, unit], values[step, unit]]
+        assert [float(number) for number in shown.groups()] == pytest.approx(
+            [float(show_number(value)) for value in expected], abs=1.01e-4, rel=0.01
+        )  # float32 on the page: the last digit shown may differ
+    for name, values in layer.states.items():
+        line = lines[{"h": "hidden", "c": "cell"}[name]]
+        assert line.endswith(f"= {show_number(values[step, unit])}"), line
+
+
 @pytest.mark.parametrize("kind", CELLS)
 def test_hover_shows_each_number_and_its_derivation(kind: str, browser: Chromium, tmp_path: Path) -> None:
     trace = traced(CELLS[kind]())
-    layer = trace["rnn"]
     opened(browser, trace, tmp_path)
     for step, unit in ((FIRST, 0), (7, 3), (LAST, 4), (FIRST - 1, 2)):
         browser.mouse(*cell(browser, step - FIRST + 1, unit))
-        lines = browser.run(
-            "Object.fromEntries([...document.querySelectorAll('.derivation li')]"
-            ".map(line => [line.dataset.name, line.textContent]))"
-        )
-        assert f"unit {unit}, step {step}" in text(browser, "#maps .caption")
-        for gate, values in layer.gates.items():
-            parts = layer.parts
-            terms = [parts.x[gate][step, unit], parts.h[gate][step, unit], parts.b[gate][unit]]
-            formula = rf"x W ({NUMBER}).* ({NUMBER}) \+ b ({NUMBER})\) = \w+\(({NUMBER})\) = ({NUMBER})$"
-            shown = re.search(formula, lines[gate])
-            assert shown is not None, lines[gate]
-            expected = [*terms, parts.z[gate][step, unit], values[step, unit]]
-            assert [float(number) for number in shown.groups()] == pytest.approx(
-                [float(show_number(value)) for value in expected], abs=1.01e-4, rel=0.01
-            )  # float32 on the page: the last digit shown may differ
-        for name, values in layer.states.items():
-            line = lines[{"h": "hidden", "c": "cell"}[name]]
-            assert line.endswith(f"= {show_number(values[step, unit])}"), line
+        derived(browser, trace["rnn"], step, unit)
+
+
+WIDE: dict[str, Any] = {
+    "lstm": lambda: LSTM(30, name="rnn"),
+    "gru": lambda: GRU(30, name="rnn"),
+    "gru, reset before": lambda: GRU(30, reset_after=False, name="rnn"),
+    "simple_rnn": lambda: SimpleRNN(30, name="rnn"),
+    "backwards": lambda: LSTM(30, go_backwards=True, name="rnn"),
+}
+
+
+@pytest.mark.parametrize("kind", WIDE)
+def test_of_wide_layers_the_units_that_matter_are_shown(
+    kind: str, browser: Chromium, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = traced(WIDE[kind]())
+    layer = trace["rnn"]
+    everything = trace.to_html(tmp_path / "all.html").stat().st_size
+    monkeypatch.setattr(content, "BUDGET", content.need(layer, 9))
+    opened(browser, trace, tmp_path)
+    assert (tmp_path / "page.html").stat().st_size < everything - 0.6 * content.need(layer, 21)
+    matters = np.abs(layer.h * trace.backward()["rnn"].d_h).sum(axis=0)
+    units = np.sort(np.argsort(-matters)[:9])
+    assert browser.run("models[0].layer.shown") == units.tolist()
+    assert "9 of 30 units: those that matter most to the prediction" in text(browser, "#maps .legend")
+    for step, row in ((FIRST, 0), (7, 3), (LAST, 8), (FIRST - 1, 2)):
+        browser.mouse(*cell(browser, step - FIRST + 1, row))
+        derived(browser, layer, step, int(units[row]))
+        if layer.cell != "simple_rnn":
+            kept = trace.ledger().kept[step, units[row]]
+            assert text(browser, "#ledgers .caption").count(f"in unit {units[row]}: wrote") == 1
+            if step >= FIRST:
+                assert f"= {show_number(np.float32(kept))} of" in text(browser, "#ledgers .caption")
+    strip = browser.run("document.querySelector('.step').querySelectorAll('rect[height=\"11\"]').length")
+    assert strip == 30 + 4, "the picture shows the whole hidden state, and the input"
+
+
+def test_a_budget_is_shared() -> None:
+    assert content.shares([10, 50, 40], 100) == [10, 50, 40]
+    assert content.shares([10, 500, 40], 100) == [10, 50, 40]
+    assert content.shares([900, 500, 4], 100) == [48, 48, 4]
 
 
 def test_a_gate_is_chosen_and_shown(browser: Chromium, tmp_path: Path) -> None:
@@ -279,6 +325,17 @@ def test_other_shapes_of_models(browser: Chromium, tmp_path: Path) -> None:
             assert text(browser, "#maps .caption b.number") == value
         assert browser.errors == []
     assert "writer" in str(decoder.ledger("writer"))
+    opened(browser, decoder, tmp_path)
+    choose(browser, "#m0-layer", "1")
+    browser.run("hold({place: 2, unit: 1})")
+    book, back = decoder.ledger("writer"), decoder.backward()["writer"]
+    numbers = [float(n) for n in re.findall(NUMBER, text(browser, "#ledgers .caption").partition("wrote")[2])]
+    assert numbers[:3] == pytest.approx([book.written[2, 1], book.survived[2, 1], book.kept[2, 1]], abs=1.01e-4)
+    assert text(browser, "#ledgers .caption").startswith("“step 2”")
+    captions = browser.run("[...document.querySelectorAll('#flows .caption')].map(e => e.textContent)")
+    assert len(captions) == 2 and show_number(np.float32(back.norms("h")[2])) in captions[1]
+    assert captions[1].startswith("At step 2: ") and "writer |dL/dh|" in captions[1]
+    assert browser.run("document.querySelectorAll('#flows svg path[stroke-width=\"1.8\"]').length") == 3  # 2 + 1 lines
     after = decoder.running().outputs
     assert after.shape == (len(IDS), 1)
     for step in (FIRST, LAST):
@@ -301,6 +358,9 @@ def test_a_long_review_stays_small_and_opens_fast(browser: Chromium, tmp_path: P
     trace = model.trace(np.random.default_rng(0).integers(1, 10_000, 300), {k: f"word{k}" for k in range(10_000)})
     file = trace.to_html(tmp_path / "trace.html")
     assert file == tmp_path / "trace.html" and file.stat().st_size < 1_000_000  # 3 MB are asked for
+    for layers in ([LSTM(128)], [Bidirectional(LSTM(64, return_sequences=True)), GlobalMaxPooling1D()], [LSTM(300)]):
+        wide = Sequential([Embedding(10_000, 32), *layers, Dense(1, "sigmoid")]).trace(trace.x, trace.words)
+        assert wide.to_html(tmp_path / "wide.html").stat().st_size < 3_000_000
     opened(browser, trace, tmp_path)
     times = [int(browser.run("document.documentElement.dataset.ready"))]
     browser.open(file)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled import activations
 from unrolled.batch import Sequence
 from unrolled.errors import UnknownNameError, closest
 from unrolled.inspect.backward import class_number
@@ -141,9 +142,9 @@ def logits_of(trace: Trace, x: Any, start: int = 0) -> tuple[Array, Array]:
     logits, outputs = [], []
     for at in range(0, rows, size):
         part = x if size >= rows else _rows(x, slice(at, at + size))
-        outputs.append(_last(model.forward(part, PREDICT, start=start)[0]))
-        has = model.logits_activation is not None
-        logits.append(_last(model.forward(part, PREDICT, logits=True, start=start)[0]) if has else outputs[-1])
+        last = model.logits_activation
+        logits.append(_last(model.forward(part, PREDICT, logits=last is not None, start=start)[0]))
+        outputs.append(logits[-1] if last is None else activations.get(last).forward(logits[-1]))
     return np.concatenate(logits).astype(np.float64), np.concatenate(outputs).astype(np.float64)
 
 

@@ -10,7 +10,7 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
-from unrolled.inspect.page.content import name_of, of_trace
+from unrolled.inspect.page.content import name_of, of_traces
 from unrolled.inspect.trace import Trace
 
 SCRIPTS = ("numbers.js", "cells.js", "text.js", "heatmap.js", "picture.js", "charts.js", "main.js")
@@ -24,7 +24,7 @@ def render(traces: Trace | Sequence[Trace]) -> str:
         raise TypeError(f"to_html: expected a trace or a list of them, got {got}. Give model.trace(x) for one input x.")
     names = [name_of(one) for one in found]
     title = f"{names[0]}, traced" if len(names) == 1 else f"{', '.join(names)}, side by side"
-    content = {"title": title, "models": [of_trace(one) for one in found]}
+    content = {"title": title, "models": of_traces(found)}
     data = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     parts = {
         "title": escape(title),
@@ -39,7 +39,8 @@ def to_html(traces: Trace | Sequence[Trace], path: str | os.PathLike[str]) -> Pa
     """Write a page that shows a trace, or several models side by side on the same text.
 
     The text coloured by the running output, every gate and state as a heat map with the derivation of each number, the
-    network unrolled in time, the memory ledger, gradient flow, and what verify found. Numbers are in float32.
+    network unrolled in time, the memory ledger, gradient flow, and what verify found. Numbers are in float32. Of wide
+    layers those units are shown that matter most to the prediction, so that a page stays below 3 MB; it says so.
 
     Args:    traces: a Trace, or a list of them; path: of the file.
     Returns: the path.

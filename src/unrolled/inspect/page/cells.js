@@ -27,7 +27,13 @@ class Layer {
 
   /** Steps as columns: padding is one of them, unless the layer has steps of its own. */
   get columns() {
-    return this.own_steps ? Array.from({ length: this.steps }, (_, t) => t) : this.model.columns;
+    return this.axis.columns;
+  }
+  /** What steps stand along: the text, or the steps that a layer has of its own (behind RepeatVector). */
+  get axis() {
+    if (!this.own_steps) return this.model;
+    const columns = Array.from({ length: this.steps }, (_, t) => t);
+    return { lead: 0, columns, names: columns.map(t => `step ${t}`), column: place => clamp(place, 0, columns.length - 1) };
   }
   /** The column of a place; places count from the first token that is no padding. */
   column(place) { return clamp(this.own_steps ? place : place + this.model.lead, 0, this.columns.length - 1); }
@@ -37,10 +43,14 @@ class Layer {
   /** Keras' letter; the LSTM's candidate is g here, for c is its cell state. */
   letter(gate) { return gate === "candidate" ? (this.cell === "lstm" ? "g" : "h̃") : this.letters[gate]; }
 
-  at(name, t, unit) { return this.values[name][t * this.units + unit]; }
+  // A unit is counted among those that are on the page; of `whole` quantities all are there, for sums over all units.
+  number(unit) { return this.shown ? this.shown[unit] : unit; }
+  at(name, t, unit) { return this.whole.includes(name) ? this.ofAll(name, t, this.number(unit)) : this.values[name][t * this.units + unit]; }
+  ofAll(name, t, number) { return this.values[name][t * this.all + number]; }
+  previous(t) { const before = this.reverse ? t + 1 : t - 1; return before < 0 || before >= this.steps ? null : before; }
   before(state, t, unit) {
-    const previous = this.reverse ? t + 1 : t - 1;
-    return previous < 0 || previous >= this.steps ? this.initial[state][unit] : this.at(state, previous, unit);
+    const before = this.previous(t);
+    return before !== null ? this.at(state, before, unit) : this.initial[state][this.whole.includes(state) ? this.number(unit) : unit];
   }
 
   scale(name) {
@@ -58,9 +68,10 @@ class Layer {
   parts(gate, t, unit) {
     const H = this.units, width = H * this.names.length, column = this.names.indexOf(gate) * H + unit;
     const before = this.cell === "gru_reset_before" && gate === "candidate", after = this.cell === "gru_reset_after" && gate === "candidate";
+    const previous = this.previous(t);
     let x = 0, h = 0;
     for (let d = 0; d < this.features; d++) x += this.inputs[t * this.features + d] * this.w[d * width + column];
-    for (let j = 0; j < H; j++) h += this.before("hidden", t, j) * (before ? this.at("reset", t, j) : 1) * this.u[j * width + column];
+    for (let j = 0; j < this.all; j++) h += (previous === null ? this.initial.hidden[j] : this.ofAll("hidden", previous, j)) * (before ? this.ofAll("reset", t, j) : 1) * this.u[j * width + column];
     const b = this.biasOf(0, column) + (after ? 0 : this.biasOf(1, column));
     if (after) h = this.at("reset", t, unit) * (h + this.biasOf(1, column));
     return { x, h, b, z: x + h + b };
@@ -69,21 +80,21 @@ class Layer {
   /** Lines of the derivation of everything in one unit at one step: {name, html}. */
   derivation(t, unit) {
     if (!this.ran[t]) return [{ name: "", html: "This step is masked: it did not run, and the state stays as it was." }];
-    const n = x => show(x), now = name => this.at(name, t, unit), old = name => this.before(name, t, unit);
+    const n = x => show(x), u = this.number(unit), now = name => this.at(name, t, unit), old = name => this.before(name, t, unit);
     const lines = this.names.map(gate => {
       const p = this.parts(gate, t, unit), f = gate === "candidate" || gate === "hidden" ? this.activation : this.recurrent_activation;
       const hU = gate !== "candidate" ? "h U" : this.cell === "gru_reset_after" ? "r (h U + b<sub>r</sub>)" : this.cell === "gru_reset_before" ? "(r h) U" : "h U";
-      return { name: gate, html: `${gate} ${this.letter(gate)}[${unit}] = ${f}(<span class="x">x W ${n(p.x)}</span> + ` +
+      return { name: gate, html: `${gate} ${this.letter(gate)}[${u}] = ${f}(<span class="x">x W ${n(p.x)}</span> + ` +
         `<span class="h">${hU} ${n(p.h)}</span> + <span class="b">b ${n(p.b)}</span>) = ${f}(${n(p.z)}) = <b>${n(now(gate))}</b>` };
     });
     if (this.cell === "lstm") {
-      lines.push({ name: "cell", html: `cell c[${unit}] = f ${n(now("forget"))} × c before ${n(old("cell"))} + i ${n(now("input"))} × g ${n(now("candidate"))} = <b>${n(now("cell"))}</b>` });
-      lines.push({ name: "hidden", html: `hidden h[${unit}] = o ${n(now("output"))} × ${this.activation}(c ${n(now("cell"))}) = <b>${n(now("hidden"))}</b>` });
+      lines.push({ name: "cell", html: `cell c[${u}] = f ${n(now("forget"))} × c before ${n(old("cell"))} + i ${n(now("input"))} × g ${n(now("candidate"))} = <b>${n(now("cell"))}</b>` });
+      lines.push({ name: "hidden", html: `hidden h[${u}] = o ${n(now("output"))} × ${this.activation}(c ${n(now("cell"))}) = <b>${n(now("hidden"))}</b>` });
     } else if (this.cell !== "simple_rnn") {
-      lines.push({ name: "hidden", html: `hidden h[${unit}] = z ${n(now("update"))} × h before ${n(old("hidden"))} + (1 - z) ${n(1 - now("update"))} × h̃ ${n(now("candidate"))} = <b>${n(now("hidden"))}</b>` });
+      lines.push({ name: "hidden", html: `hidden h[${u}] = z ${n(now("update"))} × h before ${n(old("hidden"))} + (1 - z) ${n(1 - now("update"))} × h̃ ${n(now("candidate"))} = <b>${n(now("hidden"))}</b>` });
     }
     for (const state of Object.keys(this.gradients)) {
-      lines.push({ name: `gradient ${state}`, html: `dL/d${state[0]}[${unit}] = <b>${n(now(`gradient ${state}`))}</b>, as backpropagation had it` });
+      lines.push({ name: `gradient ${state}`, html: `dL/d${state[0]}[${u}] = <b>${n(now(`gradient ${state}`))}</b>, as backpropagation had it` });
     }
     return lines;
   }

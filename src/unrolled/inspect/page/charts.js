@@ -5,7 +5,7 @@ const SVG = (width, height, body, label) => `<svg viewBox="0 0 ${width} ${height
 /** A chart over places in the text, shared by all models; walks with the arrow keys. */
 class Chart {
   constructor(models, height) {
-    this.models = models;
+    this.models = models;  // or what else has columns, names and a lead: a layer's own steps
     this.height = height;
     this.box = make("div", "card", `<p class="caption"></p><div class="plot" tabindex="0" role="application" aria-roledescription="chart"></div><p class="legend"></p>`);
     [this.caption, this.plot, this.legend] = this.box.children;
@@ -41,7 +41,10 @@ class Chart {
     const x = this.x(clamp(place, this.low, this.high)).toFixed(1);
     this.plot.querySelector(".cursor").setAttribute("d", `M${x} 6V${this.height - 8}`);
   }
-  word(place) { const model = this.models[0], column = model.column(place); return `step ${model.columns[column]} <b>“${escaped(model.names[column])}”</b>`; }
+  word(place) {
+    const model = this.models[0], column = model.column(place), step = `step ${model.columns[column]}`, name = model.names[column];
+    return name === step ? step : `${step} <b>“${escaped(name)}”</b>`;
+  }
 }
 const stroke = (number, dash = "") => `style="stroke:var(--s${number % 5})"${dash && ` stroke-dasharray="${dash}"`}`;
 
@@ -67,29 +70,37 @@ class RunningChart extends Chart {
   }
 }
 
+/** Lengths of the gradients of layers whose steps stand along one axis: the text, or the steps of a decoder. */
 class FlowChart extends Chart {
-  constructor(models) {
-    super(models, 230);
-    this.plot.setAttribute("aria-label", "Length of the gradient at each step; arrow keys walk through the text");
-    this.lines = models.flatMap((model, number) => model.layers.filter(layer => !layer.own_steps).flatMap((layer, k) =>
-      Object.entries(layer.norms).map(([state, packed]) => ({ model, values: unpack(packed), style: stroke(models.length > 1 ? number : k, state === "cell" ? "5 4" : ""),
-        name: `${models.length > 1 ? `${model.name} ` : ""}${model.layers.length > 1 ? `${layer.path} ` : ""}|dL/d${state[0]}|` }))));
+  constructor(axes, layers, models) {
+    super(axes, 230);
+    this.what = models[0].what;
+    this.plot.setAttribute("aria-label", "Length of the gradient at each step; arrow keys walk through the steps");
+    this.lines = layers.flatMap((layer, k) => Object.entries(layer.norms).map(([state, packed]) => ({
+      axis: layer.axis, values: unpack(packed), style: stroke(models.length > 1 ? models.indexOf(layer.model) : k, state === "cell" ? "5 4" : ""),
+      name: `${models.length > 1 ? `${layer.model.name} ` : ""}${layer.model.layers.length > 1 ? `${layer.path} ` : ""}|dL/d${state[0]}|` })));
+  }
+  /** One chart over the text, and one for each layer with steps of its own. */
+  static all(models) {
+    const layers = models.flatMap(model => model.layers), along = layers.filter(layer => !layer.own_steps);
+    return [...(along.length ? [new FlowChart(models, along, models)] : []),
+      ...layers.filter(layer => layer.own_steps).map(layer => new FlowChart([layer.axis], [layer], models))];
   }
   draw() {
-    const seen = this.lines.flatMap(l => l.model.columns.map(t => l.values[t])).filter(v => v > 0 && Number.isFinite(v));
+    const seen = this.lines.flatMap(l => l.axis.columns.map(t => l.values[t])).filter(v => v > 0 && Number.isFinite(v));
     if (!seen.length) { this.plot.innerHTML = SVG(this.width, 20, `<path class="cursor"/>`, "no gradient"); return; }
     const top = Math.ceil(Math.log10(Math.max(...seen))), bottom = Math.min(top - 1, Math.floor(Math.log10(Math.min(...seen))));
     const y = v => 10 + (top - Math.log10(v)) / (top - bottom) * (this.height - 26), every = Math.ceil((top - bottom) / 6);
     let axes = "";
     for (let e = top; e >= bottom; e -= every) axes += this.axis(y(10 ** e), `10<tspan dy="-4" font-size="8">${e}</tspan>`);
-    this.plot.innerHTML = SVG(this.width, this.height, axes + this.lines.map(l => this.line(t => l.values[t] > 0 ? l.values[t] : NaN, l.model, y, l.style)).join("") +
+    this.plot.innerHTML = SVG(this.width, this.height, axes + this.lines.map(l => this.line(t => l.values[t] > 0 ? l.values[t] : NaN, l.axis, y, l.style)).join("") +
       `<path class="cursor"/>`, "Length of the gradient at each step, logarithmic");
     this.keys(this.lines.map(l => [l.name, l.style]));
   }
   update({ place }) {
     this.cursor(place);
-    const texts = this.lines.map(l => `${escaped(l.name)} <b class="number">${show(l.values[l.model.columns[l.model.column(place)]])}</b>`);
-    this.caption.innerHTML = `At ${this.word(place)}: ${texts.join(", ")}; L is ${escaped(this.models[0].what)}`;
+    const texts = this.lines.map(l => `${escaped(l.name)} <b class="number">${show(l.values[l.axis.columns[l.axis.column(place)]])}</b>`);
+    this.caption.innerHTML = `At ${this.word(place)}: ${texts.join(", ")}; L is ${escaped(this.what)}`;
   }
 }
 
@@ -101,19 +112,20 @@ class Ledger {
     this.plot.addEventListener("mousemove", event => preview({ place: this.placeAt(event) }));
     this.plot.addEventListener("mouseleave", () => preview(null));
     this.plot.addEventListener("click", event => hold({ place: this.placeAt(event) }));
-    this.plot.addEventListener("keydown", event => walk(event, model.columns.length, model.column(at().place), c => hold({ place: c - model.lead })));
+    this.plot.addEventListener("keydown", event => walk(event, this.axis.columns.length, this.axis.column(at().place), c => hold({ place: c - this.axis.lead })));
   }
+  get axis() { return this.model.layer.axis; }
   placeAt(event) {
-    const box = this.plot.getBoundingClientRect();
-    return clamp(Math.floor((event.clientX - box.left) / box.width * this.model.columns.length), 0, this.model.columns.length - 1) - this.model.lead;
+    const box = this.plot.getBoundingClientRect(), { columns, lead } = this.axis;
+    return clamp(Math.floor((event.clientX - box.left) / box.width * columns.length), 0, columns.length - 1) - lead;
   }
   read(layer) {
     const data = layer.ledger, arrays = {};
     for (const name of ["written", "survived", "kept", "logit"]) arrays[name] = data[name] ? unpack(data[name]) : null;
-    const padding = this.model.lead ? this.model.columns[0] + 1 : 0;
-    this.rows = this.model.columns.map((t, column) => {
+    const { axis } = this, padding = axis.lead ? axis.columns[0] + 1 : 0;
+    this.rows = axis.columns.map((t, column) => {
       const folded = column === 0 && padding > 1;
-      const row = { column, t, name: this.model.names[column], written: folded ? NaN : arrays.written[t], survived: folded ? NaN : arrays.survived[t], kept: folded ? NaN : arrays.kept[t] };
+      const row = { column, t, name: axis.names[column], written: folded ? NaN : arrays.written[t], survived: folded ? NaN : arrays.survived[t], kept: folded ? NaN : arrays.kept[t] };
       if (arrays.logit) row.logit = folded ? arrays.logit.subarray(0, padding).reduce((a, b) => a + b, 0) : arrays.logit[t];
       return row;
     });
@@ -123,8 +135,8 @@ class Ledger {
     const { layer } = this.model, data = layer.ledger;
     this.of = layer;
     this.rows = null;
-    if (data.why || layer.own_steps) {
-      this.caption.textContent = data.why ?? "This layer has steps of its own, so its ledger has no tokens.";
+    if (data.why) {
+      this.caption.textContent = data.why;
       this.plot.hidden = true;
       this.scroll.innerHTML = this.notes.innerHTML = "";
       return;
@@ -136,7 +148,8 @@ class Ledger {
     const signed = this.by === "logit", zero = signed ? height / 2 : height - 6, reach = signed ? height / 2 - 6 : height - 14;
     const bars = this.rows.map((row, k) => {
       const size = Math.abs(value(row)) / most * reach, up = value(row) >= 0;
-      return `<rect x="${(k * step + step * 0.1).toFixed(1)}" width="${Math.max(0.8, Math.min(step * 0.8, 40)).toFixed(1)}" y="${(up ? zero - size : zero).toFixed(1)}" height="${Math.max(size, 0.3).toFixed(1)}" style="fill:rgb(var(--${up ? "pos" : "neg"}))"/>`;
+      const wide = Math.max(0.8, Math.min(step * 0.8, 40));
+      return `<rect x="${((k + 0.5) * step - wide / 2).toFixed(1)}" width="${wide.toFixed(1)}" y="${(up ? zero - size : zero).toFixed(1)}" height="${Math.max(size, 0.3).toFixed(1)}" style="fill:rgb(var(--${up ? "pos" : "neg"}))"/>`;
     }).join("");
     this.step = step;
     this.plot.innerHTML = SVG(width, height, `<path class="axis" d="M0 ${zero}H${width}"/>${bars}<path class="cursor"/>`, signed ? "Share of the logit by token" : "Size of what is kept by token");
@@ -149,14 +162,14 @@ class Ledger {
   update({ place, unit }) {
     if (this.of !== this.model.layer) this.draw();
     if (!this.rows) return;
-    const layer = this.model.layer, column = this.model.column(place), row = this.rows[column], u = clamp(unit, 0, layer.units - 1), t = row.t;
+    const layer = this.model.layer, column = this.axis.column(place), row = this.rows[column], u = clamp(unit, 0, layer.units - 1), t = row.t;
     const letter = layer.ledger.state[0], middle = ((column + 0.5) * this.step).toFixed(1);
     this.plot.querySelector(".cursor").setAttribute("d", `M${middle} 0V110`);
     for (const line of this.scroll.querySelectorAll("tr")) line.classList.toggle("here", line.dataset.column === String(column));
     const logit = this.by === "logit" ? `; of ${escaped(layer.ledger.target)}: <b>${row.logit >= 0 ? "+" : ""}${show(row.logit)}</b>` : "";
     if (!layer.ran[t]) { this.caption.innerHTML = `“${escaped(row.name)}” is masked: it wrote nothing.`; return; }
     const written = layer.written(t, u), survived = layer.survived(t, u);
-    this.caption.innerHTML = `“<b>${escaped(row.name)}</b>” in unit ${u}: wrote ${show(written)} × survived ${show(survived)} = <b class="number">${show(written * survived)}</b> of ${letter}[${u}]${logit}`;
+    this.caption.innerHTML = `“<b>${escaped(row.name)}</b>” in unit ${layer.number(u)}: wrote ${show(written)} × survived ${show(survived)} = <b class="number">${show(written * survived)}</b> of ${letter}[${layer.number(u)}]${logit}`;
   }
 }
 

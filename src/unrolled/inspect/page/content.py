@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unrolled.inspect.attribution import Explanation
-from unrolled.inspect.backward import Backward, class_number
+from unrolled.inspect.backward import Backward, LayerGradient, class_number
 from unrolled.inspect.ledger import Ledger
 from unrolled.inspect.steps import RecurrentTrace
 from unrolled.inspect.trace import Trace
@@ -16,6 +16,9 @@ from unrolled.inspect.verify import Report
 from unrolled.layers.gates import LETTERS
 from unrolled.parameters import Array
 
+BUDGET = 2_600_000  # characters of all layers' numbers on one page
+LEAST_UNITS = 8  # of a layer, whatever the budget
+NUMBER = 16 / 3  # characters of a float32 in base64
 MOST_OUTPUTS = 12  # classes whose running output is on the page: the largest at the end
 WORDS = {"h": "hidden", "c": "cell"}
 METHODS = {
@@ -32,10 +35,59 @@ def packed(array: Any) -> str:
     return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode("ascii")
 
 
-def of_trace(trace: Trace) -> dict[str, Any]:
-    """Everything of one model."""
-    last = trace.last  # says so if there is no recurrent layer
-    explained, back, report = trace.explain(), trace.backward(), trace.verify()
+def of_traces(traces: list[Trace]) -> list[dict[str, Any]]:
+    """Everything of the models that share a page."""
+    for trace in traces:
+        assert trace.last  # says so if there is no recurrent layer
+    backs = [trace.backward() for trace in traces]
+    layers = [(layer, back) for trace, back in zip(traces, backs, strict=True) for layer in trace.recurrent.values()]
+    budgets = iter(shares([need(layer, layer.units) for layer, _ in layers], BUDGET))
+    shown = [chosen_units(layer, back.layers.get(layer.path), next(budgets)) for layer, back in layers]
+    found = []
+    for trace, back in zip(traces, backs, strict=True):
+        units = dict(zip(trace.recurrent, shown, strict=False))
+        shown = shown[len(units) :]
+        found.append(of_trace(trace, back, units))
+    return found
+
+
+def shares(needs: list[float], budget: float) -> list[float]:
+    """What each gets of a budget: what it needs, or an equal share of what the small ones leave."""
+    found = [0.0] * len(needs)
+    for left, k in zip(range(len(needs), 0, -1), np.argsort(needs), strict=True):
+        found[k] = min(needs[k], budget / left)
+        budget -= found[k]
+    return found
+
+
+def whole(layer: RecurrentTrace) -> list[str]:
+    """Quantities of which the derivation of one unit needs all units."""
+    return ["hidden", "reset"] if layer.cell == "gru_reset_before" else ["hidden"]
+
+
+def need(layer: RecurrentTrace, units: int) -> float:
+    """Characters that a layer takes on the page if so many of its units are shown."""
+    steps, features, gates = len(layer), int(layer.x.shape[1]), len(layer.gates)
+    fixed = steps * (features + layer.units * len(whole(layer)))
+    gradients = len(layer.states)
+    shown = len({*layer.gates, "hidden", *(["cell"] if "c" in layer.states else [])} - set(whole(layer))) + gradients
+    return NUMBER * (fixed + units * (steps * shown + gates * (features + layer.units + 2)))
+
+
+def chosen_units(layer: RecurrentTrace, back: LayerGradient | None, budget: float) -> Array:
+    """Numbers of the units that are shown: all, or those that matter most, by the sum over steps of |h dL/dh|."""
+    fixed, each = need(layer, 0), need(layer, 1) - need(layer, 0)
+    count = max(LEAST_UNITS, int((budget - fixed) / each + 1e-6))
+    if count >= layer.units:
+        return np.arange(layer.units)
+    h = layer.states["h"].astype(np.float64)
+    matters = np.abs(h if back is None else h * np.nan_to_num(back.d_h.astype(np.float64))).sum(axis=0)
+    return np.sort(np.argsort(-matters, kind="stable")[:count])
+
+
+def of_trace(trace: Trace, back: Backward, units: dict[str, Array]) -> dict[str, Any]:
+    """Everything of one model; units {path: numbers of the units that are shown}."""
+    last, explained, report = trace.last, trace.explain(), trace.verify()
     final = trace.output.reshape(-1, trace.output.shape[-1])[-1]
     most = np.sort(np.argsort(-final, kind="stable")[:MOST_OUTPUTS])
     target = class_number(trace, None)
@@ -55,7 +107,7 @@ def of_trace(trace: Trace) -> dict[str, Any]:
         "what": back.target,
         "methods": methods(explained),
         "missing": explained.missing,
-        "layers": [of_layer(trace, layer, back) for layer in trace.recurrent.values()],
+        "layers": [of_layer(trace, layer, back, units[path]) for path, layer in trace.recurrent.items()],
         "last": list(trace.recurrent).index(last.path),
         "verify": of_report(report),
     }
@@ -87,28 +139,36 @@ def methods(explained: Explanation) -> list[dict[str, Any]]:
     return found
 
 
-def of_layer(trace: Trace, layer: RecurrentTrace, back: Backward) -> dict[str, Any]:
-    """A recurrent layer: what ran, and the weights from which the page derives each number again."""
-    w = layer.weights
-    gates = {} if layer.cell == "simple_rnn" else {name: packed(values) for name, values in layer.gates.items()}
+def of_layer(trace: Trace, layer: RecurrentTrace, back: Backward, units: Array) -> dict[str, Any]:
+    """A recurrent layer: what ran in these units, and the weights from which the page derives each number again."""
+    w, everything = layer.weights, whole(layer)
+    columns = (units[None] + layer.units * np.arange(len(layer.gates))[:, None]).ravel()
+
+    def shown(name: str, values: Array) -> str:
+        return packed(values if name in everything else values[..., units])
+
+    gates = {} if layer.cell == "simple_rnn" else {name: shown(name, values) for name, values in layer.gates.items()}
     found: dict[str, Any] = {
         "path": layer.path,
         "cell": layer.cell,
         "activation": layer.activation,
         "recurrent_activation": layer.recurrent_activation,
-        "units": layer.units,
+        "units": len(units),
+        "all": layer.units,
+        "shown": None if len(units) == layer.units else units.tolist(),
+        "whole": everything,
         "features": int(w.kernel.shape[0]),
         "reverse": layer.reverse,
         "own_steps": len(layer) != len(trace),
         "ran": layer.ran.astype(int).tolist(),
         "gates": gates,
         "letters": dict(zip(layer.gates, LETTERS[layer.cell], strict=True)),
-        "states": {WORDS[name]: packed(values) for name, values in layer.states.items()},
-        "start": {WORDS[name]: packed(values) for name, values in layer.start.items()},
+        "states": {WORDS[name]: shown(WORDS[name], values) for name, values in layer.states.items()},
+        "start": {WORDS[name]: shown(WORDS[name], values) for name, values in layer.start.items()},
         "x": packed(layer.x),
-        "kernel": packed(w.kernel),
-        "recurrent_kernel": packed(w.recurrent_kernel),
-        "bias": None if w.bias is None else packed(w.bias),
+        "kernel": packed(w.kernel[:, columns]),
+        "recurrent_kernel": packed(w.recurrent_kernel[:, columns]),
+        "bias": None if w.bias is None else packed(w.bias[..., columns]),
         "bias_rows": 0 if w.bias is None else int(np.atleast_2d(w.bias).shape[0]),
         "ledger": of_ledger(trace, layer),
         "gradients": {},
@@ -117,7 +177,7 @@ def of_layer(trace: Trace, layer: RecurrentTrace, back: Backward) -> dict[str, A
     gradient = back.layers.get(layer.path)
     if gradient is not None:
         by_state = {"hidden": gradient.d_h} | ({} if gradient.d_c is None else {"cell": gradient.d_c})
-        found["gradients"] = {name: packed(values) for name, values in by_state.items()}
+        found["gradients"] = {name: packed(values[:, units]) for name, values in by_state.items()}
         found["norms"] = {name: packed(norms(values)) for name, values in by_state.items()}
     return found
 

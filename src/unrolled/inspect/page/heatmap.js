@@ -6,7 +6,7 @@ class HeatMap {
     this.card = make("div", "card", `<div class="top"><h3>${escaped(model.name)}</h3></div>`);
     const controls = make("p", "controls");
     this.card.append(controls);
-    const layers = model.layers.map((layer, k) => [k, `${layer.path} (${layer.units} units)`]);
+    const layers = model.layers.map((layer, k) => [k, `${layer.path} (${layer.all} units)`]);
     controls.append(choice("Layer", `m${model.number}-layer`, layers, model.layers.indexOf(model.layer), value => {
       model.layer = model.layers[value];
       this.fill();
@@ -77,6 +77,7 @@ class HeatMap {
     const low = scale.kind === "gate" ? "0" : show(-scale.most), high = show(scale.most);
     const ends = scale.kind === "gate" ? [theme.zero, theme.gate] : [theme.neg, theme.zero, theme.pos];
     this.legend.innerHTML = `${low}<span class="swatch" style="background:linear-gradient(90deg, ${ends.map(c => `rgb(${c.join(" ")})`).join(", ")})"></span>${high}`;
+    if (layer.shown) this.legend.append(make("br"), `${units} of ${layer.all} units: those that matter most to the prediction, by the sum of |h dL/dh| over the steps`);
     this.box.setAttribute("aria-label", `${QUANTITY[quantity]} of ${layer.path}: ${columns.length} steps across, ${units} units down; arrow keys move`);
   }
 
@@ -89,7 +90,7 @@ class HeatMap {
     Object.assign(cell.style, { left: `${left}px`, top: `${top}px`, width: `${this.wide}px`, height: `${this.high}px` });
     if (!focus.hover && (left < this.box.scrollLeft || left + this.wide > this.box.scrollLeft + this.box.clientWidth)) this.box.scrollLeft = left - this.box.clientWidth / 2;
     const word = layer.own_steps ? "" : ` “${this.model.names[column]}”`, value = show(layer.at(quantity, t, u));
-    this.caption.innerHTML = `${QUANTITY[quantity]}, unit ${u}, step ${t}<b>${escaped(word)}</b>: <b class="number">${value}</b>`;
+    this.caption.innerHTML = `${QUANTITY[quantity]}, unit ${layer.number(u)}, step ${t}<b>${escaped(word)}</b>: <b class="number">${value}</b>`;
     this.list.innerHTML = layer.derivation(t, u).map(line => `<li data-name="${line.name}"${line.name === quantity ? ' class="chosen"' : ""}>${line.html}</li>`).join("");
     this.spoken = `${this.model.name}, ${this.caption.textContent}`;
   }

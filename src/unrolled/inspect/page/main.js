@@ -46,7 +46,7 @@ function choice(name, id, options, value, changed) {
 
 readTheme();
 document.getElementById("lead").textContent = models.map(model => {
-  const kinds = model.layers.map(layer => `${{ lstm: "LSTM", simple_rnn: "SimpleRNN" }[layer.cell] ?? "GRU"}(${layer.units})`).join(", ");
+  const kinds = model.layers.map(layer => `${{ lstm: "LSTM", simple_rnn: "SimpleRNN" }[layer.cell] ?? "GRU"}(${layer.all})`).join(", ");
   return `${models.length > 1 ? `${model.name}: ` : ""}${kinds}; ${model.tokens.length} steps`;
 }).join(" · ");
 const view = { by: "running", output: null };
@@ -62,13 +62,13 @@ const pictures = models.map(model => new Picture(model));
 document.getElementById("pictures").append(...pictures.map(picture => picture.card));
 const ledgers = models.map(model => new Ledger(model));
 document.getElementById("ledgers").append(...ledgers.map(ledger => ledger.card));
-const flow = new FlowChart(models);
-document.getElementById("flows").append(flow.box);
+const flows = FlowChart.all(models);
+document.getElementById("flows").append(...flows.map(flow => flow.box));
 document.getElementById("proofs").append(...models.map(proof));
 
-views.push(...texts, curve, ...maps, ...pictures, ...ledgers, flow);
+views.push(...texts, curve, ...maps, ...pictures, ...ledgers, ...flows);
 Object.assign(focus, models[0].beginning());
-function redraw() { readTheme(); repaint(); for (const one of [...maps, ...ledgers, flow]) one.draw(); refresh(); }
+function redraw() { readTheme(); repaint(); for (const one of [...maps, ...ledgers, ...flows]) one.draw(); refresh(); }
 redraw();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 let width = innerWidth;

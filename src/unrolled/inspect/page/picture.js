@@ -34,7 +34,7 @@ class Picture {
     const first = clamp(nearest - Math.floor(count / 2), 0, columns.length - count), width = count * WIDE + GAP;
     const steps = columns.slice(first, first + count).map((column, k) => this.step(column, k, u, column === here));
     const last = first + count === columns.length;
-    this.hint.textContent = `${layer.path}, unit ${u}${layer.reverse ? "; this layer reads from the last step to the first" : ""}${last ? "" : "; goes on to the right"}`;
+    this.hint.textContent = `${layer.path}, unit ${layer.number(u)}${layer.reverse ? "; this layer reads from the last step to the first" : ""}${last ? "" : "; goes on to the right"}`;
     this.plot.setAttribute("aria-label", `${layer.path} unrolled around ${this.model.names[layer.own_steps ? 0 : here] ?? ""}; arrow keys move`);
     const scale = Math.min(1.25, room / width);
     this.plot.innerHTML = `<svg viewBox="0 0 ${width} 316" style="width:${Math.round(width * scale)}px;max-width:100%;margin:auto" role="img" aria-label="${escaped(this.spoken(columns.slice(first, first + count), u))}">
@@ -55,7 +55,7 @@ class Picture {
     const short = word.length > 22 ? `${word.slice(0, 21)}…` : word;
     const after = L.own_steps || L.reverse ? "" : `<text class="middle" x="${mid}" y="14"><tspan class="soft">${model.probability ? "p" : "y"}</tspan> ${show(model.outputAfter(t, model.target))}</text>`;
     return `<g class="step${here ? " here" : ""}" data-column="${column}"><title>${escaped(word)}, step ${t}</title>${after}
-      ${strip(L.values.hidden.subarray(t * L.units, (t + 1) * L.units), L.scale("hidden"), x0, 22, x1 - x0, u)}
+      ${strip(L.values.hidden.subarray(t * L.all, (t + 1) * L.all), L.scale("hidden"), x0, 22, x1 - x0, L.number(u))}
       <path class="wire" d="M${x1 - 10} 62V36" ${arrow}/>${body}
       <path class="wire" d="M${x0 + 12} 258V232" ${arrow}/>
       ${strip(L.inputs.subarray(t * L.features, (t + 1) * L.features), { kind: "signed", most: L.inputMost ??= largest(L.inputs) }, x0, 260, x1 - x0, -1)}
