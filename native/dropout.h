@@ -63,10 +63,7 @@ static void add_dropped_products(const BackwardArgs<T> &args, const StateMasks<T
           a[j] = masked;
         }
         outer_product<T>(a, H, b, to - from, some, out + from, Hp);
-        if (!args.d_recurrent_bias) continue;
-        T *bias = out + size_t(H) * Hp + from;
-        for (int j = 0; j < some; j++)
-          for (int u = 0; u < to - from; u += W) store<T>(bias + u, load<T>(bias + u) + load<T>(b[j] + u));
+        if (args.d_recurrent_bias) add_rows<T>(b, to - from, some, out + size_t(H) * Hp + from);
       }
     }
   }

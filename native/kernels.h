@@ -106,23 +106,13 @@ template <class T> struct ProjectBackwardArgs {
   const int32_t *rows;
   const T *kernel;
   InputDropout<T> drop;  // as in project: every value has one position
-  const T *stash;    // gradients of the pre-activations
+  const T *stash;    // gradients of the pre-activations; or null, and then
+  const T *d_z;      // (n, G*H), the gradient of each value's projection
   const T *frequent; // (K, G*Hp), as backward gave it, or null
   T *d_kernel;       // out: (D, G*H) or null
   T *d_bias;         // out: (G*H,) or null
   T *d_values;       // out: (n, d_ld) or null, d_ld a multiple of W, >= D
   size_t d_ld;
-};
-
-template <class T> struct MatmulArgs {
-  int M, N, K;
-  const T *a;
-  size_t lda;
-  bool transpose_a;
-  const T *b;  // (K, N), or (N, K) if transpose_b
-  size_t ldb;
-  bool transpose_b;
-  T *c;  // (M, N), contiguous
 };
 
 template <class T> struct PoolView {
@@ -153,7 +143,6 @@ template <class T> struct Kernels {
   void (*forward)(const ForwardArgs<T> &);
   void (*backward)(const BackwardArgs<T> &);
   void (*project_backward)(const ProjectBackwardArgs<T> &);
-  void (*matmul)(const MatmulArgs<T> &);
   // out (n, F) = sums of d (m, F) over the positions of each value; bucket and by_value as in PlanView.
   void (*collect)(int n, int F, const int32_t *bucket, const int32_t *by_value, const T *d, T *out);
   void (*pool)(const PoolArgs<T> &);

@@ -52,8 +52,8 @@ template <class T> void backward(const BackwardArgs<T> &args) {
 }
 
 template <class T> constexpr unrolled::Kernels<T> table() {
-  return {width<T>, project<T>, forward<T>, backward<T>, project_backward<T>, matmul<T>, collect<T>,
-          pool<T>, pool_backward<T>};
+  return {width<T>, project<T>, forward<T>, backward<T>, project_backward<T>, collect<T>, pool<T>,
+          pool_backward<T>};
 }
 
 }  // namespace

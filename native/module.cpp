@@ -11,8 +11,10 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "kernels.h"
+#include "losses.h"
 #include "optimizer.h"
 #include "plan.h"
 #include "threads.h"
@@ -148,6 +150,11 @@ template <class T> struct New {
   }
   New(const New &) = delete;
   ~New() { give_buffer(data); }  // null once given to Python
+  // Moves the first `shown` columns of all rows together.
+  void close_up(size_t shown) {
+    for (size_t r = 1; r < rows && shown < columns; r++) std::memmove(data + r * shown, data + r * columns, shown * sizeof(T));
+    columns = shown;
+  }
   // The array as Python sees it: the first `shown` columns of every row.
   Out<T> give(size_t shown_rows, size_t shown) {
     nb::capsule owner(data, [](void *p) noexcept { give_buffer(p); });
@@ -363,7 +370,7 @@ nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<
     nb::gil_scoped_release release;
     plan.sort_positions();
     kernels<T>().project_backward({CellKind(cell), H, D, plan.view(), table.data(), size_t(table.stride(0)),
-                                   rows ? rows->data() : nullptr, kernel.data(), dropout, stash.data(),
+                                   rows ? rows->data() : nullptr, kernel.data(), dropout, stash.data(), nullptr,
                                    frequent.size() ? frequent.data() : nullptr,
                                    want_kernel ? d_kernel.data : nullptr, want_bias ? d_bias.data : nullptr,
                                    want_values ? d_values.data : nullptr, size_t(Dp)});
@@ -371,21 +378,60 @@ nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<
   return nb::make_tuple(d_kernel.give(), d_bias.give(), d_values.give(d_values.rows, D));
 }
 
-template <class T> Out<T> matmul(Matrix<T> a, Matrix<T> b, bool transpose_a, bool transpose_b) {
-  require(rows_contiguous(a) && rows_contiguous(b), "rows must be contiguous");
-  require_aligned(a, b);
-  const size_t M = a.shape(transpose_a ? 1 : 0), K = a.shape(transpose_a ? 0 : 1);
-  const size_t N = b.shape(transpose_b ? 0 : 1), K2 = b.shape(transpose_b ? 1 : 0);
-  require(K == K2, "inner axes differ");
-  New<T> c(M, N);
-  if (K == 0) {
-    std::memset(c.data, 0, sizeof(T) * M * N);
-  } else {
+// A map x W + b for every row, by the kernel that projects a cell of one gate: a row's sums run in one order in any batch.
+template <class T> std::pair<int, int> check_dense(const Matrix<T> &x, const Packed<T> &kernel) {
+  require(x.shape(1) > 0 && rows_contiguous(x), "x (n, D), rows contiguous");
+  require_aligned(x, kernel);
+  require(kernel.ndim() == 2 && kernel.shape(0) == x.shape(1) && kernel.shape(1) > 0 && kernel.shape(1) < most / 64,
+          "kernel (D, K)");
+  return {int(kernel.shape(0)), int(kernel.shape(1))};
+}
+
+template <class T> Out<T> dense(Matrix<T> x, Packed<T> kernel, Maybe<T> bias) {
+  const auto [D, K] = check_dense(x, kernel);
+  if (bias) require(bias->size() == size_t(K), "bias (K,)");
+  require_aligned(bias);
+  New<T> z(x.shape(0), padded(K, kernels<T>().lanes));
+  {
     nb::gil_scoped_release release;
-    kernels<T>().matmul({int(M), int(N), int(K), a.data(), size_t(a.stride(0)), transpose_a, b.data(),
-                         size_t(b.stride(0)), transpose_b, c.data});
+    kernels<T>().project({CellKind::simple_rnn, K, D, int(x.shape(0)), x.data(), size_t(x.stride(0)), nullptr,
+                          kernel.data(), data_or_null(bias), {1, nullptr, nullptr}, z.data});
   }
-  return c.give();
+  z.close_up(K);
+  return z.give();
+}
+
+template <class T>
+nb::tuple dense_backward(Matrix<T> x, Packed<T> kernel, Packed<T> d_z, bool want_kernel, bool want_x) {
+  const auto [D, K] = check_dense(x, kernel);
+  require_aligned(d_z);
+  require(d_z.ndim() == 2 && d_z.shape(0) == x.shape(0) && d_z.shape(1) == size_t(K), "d_z (n, K)");
+  const int n = int(x.shape(0)), Dp = padded(D, kernels<T>().lanes);
+  New<T> d_kernel(want_kernel ? D : 0, K), d_bias(1, want_kernel ? K : 0), d_x(want_x ? n : 0, Dp);
+  {
+    nb::gil_scoped_release release;
+    PlanView one_position_each{};
+    one_position_each.values = n;
+    kernels<T>().project_backward({CellKind::simple_rnn, K, D, one_position_each, x.data(), size_t(x.stride(0)), nullptr,
+                                   kernel.data(), {1, nullptr, nullptr}, nullptr, d_z.data(), nullptr,
+                                   want_kernel ? d_kernel.data : nullptr, want_kernel ? d_bias.data : nullptr,
+                                   want_x ? d_x.data : nullptr, size_t(Dp)});
+  }
+  d_x.close_up(D);
+  return nb::make_tuple(d_kernel.give(), d_bias.give_flat(), d_x.give());
+}
+
+template <class T> nb::tuple cross_entropy_of(Packed<T> logits, Packed<T> labels, bool softmax, bool gradient) {
+  require(logits.ndim() == 2 && logits.shape(1) > 0 && logits.shape(0) < most && logits.shape(1) < most, "logits (n, K)");
+  require(labels.ndim() == 2 && labels.shape(0) == logits.shape(0) && labels.shape(1) == logits.shape(1), "labels (n, K)");
+  require_aligned(logits, labels);
+  const size_t n = logits.shape(0), K = logits.shape(1);
+  New<T> value(1, n), d(gradient ? n : 0, K);
+  {
+    nb::gil_scoped_release release;
+    cross_entropy<T>(softmax, n, int(K), logits.data(), labels.data(), value.data, gradient ? d.data : nullptr);
+  }
+  return nb::make_tuple(value.give_flat(), d.give());
 }
 
 template <class T> Out<T> collect(Ids index, Packed<T> d, int n) {
@@ -598,7 +644,10 @@ template <class T> void bind(nb::module_ &m) {
         "rows"_a.noconvert().none(), "kernel"_a.noconvert(), "drop"_a.noconvert().none(), "owner"_a.noconvert().none(),
         "stash"_a.noconvert(), "frequent"_a.noconvert(), "want_kernel"_a, "want_bias"_a,
         "want_values"_a);
-  m.def("matmul", &matmul<T>, "a"_a.noconvert(), "b"_a.noconvert(), "transpose_a"_a = false, "transpose_b"_a = false);
+  m.def("dense", &dense<T>, "x"_a.noconvert(), "kernel"_a.noconvert(), "bias"_a.noconvert().none());
+  m.def("dense_backward", &dense_backward<T>, "x"_a.noconvert(), "kernel"_a.noconvert(), "d_z"_a.noconvert(),
+        "want_kernel"_a, "want_x"_a);
+  m.def("cross_entropy", &cross_entropy_of<T>, "logits"_a.noconvert(), "labels"_a.noconvert(), "softmax"_a, "gradient"_a);
   m.def("collect", &collect<T>, "index"_a.noconvert(), "d"_a.noconvert(), "n"_a);
   m.def("pool", &pool<T>, "table"_a.noconvert(), "rows"_a.noconvert().none(), "index"_a.noconvert(),
         "mask"_a.noconvert().none(), "want_max"_a, "want_mean"_a);

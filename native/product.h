@@ -192,6 +192,13 @@ static void outer_product(const T *const *a, int M, const T *const *b, int N, in
   return M < 64 ? outer_product_near(a, M, b, N, K, out, ld) : outer_product_far(a, M, b, N, K, out, ld);
 }
 
+// out (N,) += the K rows b; N a multiple of W.
+template <class T> static inline void add_rows(const T *const *b, int N, int K, T *out) {
+  constexpr int W = width<T>;
+  for (int k = 0; k < K; k++)
+    for (int n = 0; n < N; n += W) store<T>(out + n, load<T>(out + n) + load<T>(b[k] + n));
+}
+
 constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
 // A matrix (K, N) cut into panels of up to 4 vectors of columns, each stored [k][C][W], columns padded with zeros to a

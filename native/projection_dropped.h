@@ -10,6 +10,9 @@ using unrolled::InputDropout;
 using unrolled::ProjectArgs;
 using unrolled::ProjectBackwardArgs;
 
+// Parts that the values are cut into where each part adds up gradients of its own.
+constexpr int parts_of(int values) { return values < 128 ? 1 : values / 64 < 16 ? values / 64 : 16; }
+
 template <int G, class T> struct DroppedProjection {
   static constexpr int W = width<T>, rows_at_once = most_together;
 
@@ -21,23 +24,12 @@ template <int G, class T> struct DroppedProjection {
     for (int k = 0; k < D; k++) out[k] = x[k] * mask[k];
   }
 
-  // Kernel columns of the gates of mask m, packed [unit block][k][gate][W] for products with rows of features.
-  static void pack(const T *kernel, int H, int D, int part, int m, T *out) {
-    for (int u = 0; u < H; u += W)
-      for (int k = 0; k < D; k++)
-        for (int g = 0; g < part; g++, out += W)
-          for (int j = 0; j < W; j++)
-            out[j] = u + j < H ? kernel[size_t(k) * G * H + size_t(m * part + g) * H + u + j] : T(0);
-  }
-
   static void forward(const ProjectArgs<T> &args) {
     const int H = args.H, Hp = round_up(H, W), N = G * Hp, D = args.D, M = args.drop.count, part = G / M;
     Scratch<T> panels(size_t(D) * N), bias(N);
-    unrolled::parallel_for(M, [&](int m) { pack(args.kernel, H, D, part, m, panels + size_t(m) * part * Hp * D); });
-    for (int c = 0; c < N; c++) {
-      const int unit = c / (G * W) * W + c % W;
-      bias[c] = args.bias && unit < H ? args.bias[c / W % G * H + unit] : T(0);
-    }
+    for (int m = 0; m < M; m++)
+      pack_by_unit<T>(args.kernel, D, {H, G, m * part, part}, panels + size_t(m) * part * Hp * D);
+    pack_row<T>(args.bias, {H, G, 0, G}, bias);
     unrolled::parallel_for((args.values + rows_at_once - 1) / rows_at_once, [&](int chunk) {
       const int first = chunk * rows_at_once;
       const int n = args.values - first < rows_at_once ? args.values - first : rows_at_once;
@@ -64,7 +56,7 @@ template <int G, class T> struct DroppedProjection {
     const int H = args.H, D = args.D, N = G * Hp, values = args.plan.values, M = args.drop.count, part = G / M;
     const size_t columns = size_t(part) * Hp, of_mask = size_t(D + 1) * columns, size = of_mask * M;
     const bool small = size * sizeof(T) <= (512 << 10);
-    const int segments = !small ? 1 : values < 1024 ? 1 : values / 512 < 16 ? values / 512 : 16;
+    const int segments = small ? parts_of(values) : 1;
     Scratch<T> d(size * segments);
     memset(d, 0, sizeof(T) * size * segments);
     const auto add = [&](T *to, int m, int first, int last, int from, int until) {  // values, columns of the mask's gates
@@ -79,9 +71,7 @@ template <int G, class T> struct DroppedProjection {
           a[j] = x + size_t(j) * D, b[j] = copy + j * columns + from;
         }
         if (args.d_kernel) outer_product<T>(a, D, b, until - from, some, to + from, columns);
-        T *bias = to + size_t(D) * columns + from;
-        for (int j = 0; j < some; j++)
-          for (int u = 0; u < until - from; u += W) store<T>(bias + u, load<T>(bias + u) + load<T>(b[j] + u));
+        if (args.d_bias) add_rows<T>(b, until - from, some, to + size_t(D) * columns + from);
       }
     };
     if (small) {
@@ -102,12 +92,7 @@ template <int G, class T> struct DroppedProjection {
     for (int m = 0; m < M; m++)
       for (int k = 0; k <= D; k++) {
         T *to = k < D ? (args.d_kernel ? args.d_kernel + size_t(k) * G * H : nullptr) : args.d_bias;
-        if (to == nullptr) continue;
-        const T *from = d + m * of_mask + size_t(k) * columns;
-        for (size_t c = 0; c < columns; c++) {
-          const int unit = int(c) / (part * W) * W + int(c) % W, g = m * part + int(c) / W % part;
-          if (unit < H) to[size_t(g) * H + unit] = from[c];
-        }
+        if (to) unpack_row<T>(d + m * of_mask + size_t(k) * columns, {H, G, m * part, part}, to);
       }
   }
 
@@ -117,11 +102,7 @@ template <int G, class T> struct DroppedProjection {
     const int M = args.drop.count, part = G / M, columns = part * Hp;
     Scratch<T> panels(size_t(N) * Dp);
     for (int m = 0; m < M; m++)
-      pack_panels<T>(columns, D, panels + size_t(m) * columns * Dp, [&](int v, int k, T *to) {
-        const int unit = k / (part * W) * W + k % W, g = m * part + k / W % part;
-        for (int j = 0; j < W; j++)
-          to[j] = v * W + j < D && unit < H ? args.kernel[size_t(v * W + j) * G * H + g * H + unit] : T(0);
-      });
+      pack_transposed<T>(args.kernel, D, {H, G, m * part, part}, panels + size_t(m) * columns * Dp);
     unrolled::parallel_for((values + rows_at_once - 1) / rows_at_once, [&](int chunk) {
       const int first = chunk * rows_at_once, n = values - first < rows_at_once ? values - first : rows_at_once;
       Scratch<T> copy(size_t(n) * columns), d_x(size_t(n) * Dp);

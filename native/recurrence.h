@@ -48,10 +48,7 @@ template <template <class> class Cell, class T> struct Recurrence {
       w = {H, round_up(H, W), forward, backward, forward2, backward2, nullptr, apart, a, ra};
       Cell<T>::pack(U, w, forward, back ? backward.p : nullptr, forward2, back ? backward2.p : nullptr);
       if (recurrent_bias) {
-        for (int c = 0; c < G * w.Hp; c++) {
-          const int unit = c / (G * W) * W + c % W, g = c / W % G;
-          bias[c] = unit < H ? recurrent_bias[g * H + unit] : T(0);
-        }
+        pack_row<T>(recurrent_bias, {H, G, 0, G}, bias);
         w.bias = bias;
       }
     }
@@ -195,11 +192,7 @@ template <template <class> class Cell, class T> struct Recurrence {
           b[j] = row + map.b + from;
         }
         if (to > from) outer_product<T>(a, w.H, b, to - from, some, d + from, map.columns);
-        if (args.d_recurrent_bias && map.stash_a < 0) {
-          T *bias = d + size_t(w.H) * map.columns + from;
-          for (int j = 0; j < some; j++)
-            for (int u = 0; u < to - from; u += W) store<T>(bias + u, load<T>(bias + u) + load<T>(b[j] + u));
-        }
+        if (args.d_recurrent_bias && map.stash_a < 0) add_rows<T>(b, to - from, some, d + size_t(w.H) * map.columns + from);
       }
       d += size_t(w.H + 1) * map.columns;
     }
@@ -219,11 +212,7 @@ template <template <class> class Cell, class T> struct Recurrence {
       const RecurrentMap &map = maps[m];
       for (int k = 0; k <= H; k++, d += map.columns) {
         T *to = k < H ? args.d_recurrent_kernel + size_t(k) * G * H : args.d_recurrent_bias;
-        if (to == nullptr) continue;
-        for (int c = 0; c < map.columns; c++) {
-          const int unit = c / (map.gates * W) * W + c % W, g = map.first_gate + c / W % map.gates;
-          if (unit < H) to[size_t(g) * H + unit] = d[c];
-        }
+        if (to) unpack_row<T>(d, {H, G, map.first_gate, map.gates}, to);
       }
     }
   }
@@ -343,15 +332,15 @@ template <template <class> class Cell, class T> struct Recurrence {
     if (w.apart) masks.find_owners(plan);
     const Backward pass{args, w, starts, starts + size_t(plan.batch) * Hp, joined, joined + prefix_size, masks};
 
-    memset(partial, 0, sizeof(T) * size * (by_block ? blocks + 1 : 1));
+    const auto zeros = [](T *first, size_t entries) { return (T *)memset(first, 0, sizeof(T) * entries); };
     unrolled::parallel_for(blocks, [&](int block) {
-      T *products = by_block ? partial + (block + 1) * size : nullptr;
-      T *own_sums = frequent ? (T *)memset(sums + (block + 1) * frequent, 0, sizeof(T) * frequent) : nullptr;
+      T *products = by_block ? zeros(partial + (block + 1) * size, size) : nullptr;
+      T *own_sums = frequent ? zeros(sums + (block + 1) * frequent, frequent) : nullptr;
       pass.block(share(plan.batch, block, blocks), share(plan.batch, block + 1, blocks), products, own_sums);
     });
 
     // Each row hands the gradient of its starting state to the trajectory that it left, in the order of rows.
-    memset(joined, 0, sizeof(T) * 2 * prefix_size);
+    zeros(joined, 2 * prefix_size);
     const int first_initial = 1 + plan.prefix + plan.own;
     if (args.d_h0) memset(args.d_h0, 0, sizeof(T) * plan.initial * w.H);
     if (args.d_c0) memset(args.d_c0, 0, sizeof(T) * plan.initial * w.H);
@@ -371,13 +360,14 @@ template <template <class> class Cell, class T> struct Recurrence {
         for (int u = 0; u < Hp; u++) pass.dc_prefix[size_t(row) * Hp + u] += dc[u];
       }
     }
-    memset(sums, 0, sizeof(T) * frequent);
+    zeros(partial, size);
+    zeros(sums, frequent);
     // The prefix runs in one thread. Beside it the blocks' sums are added up, in the order of blocks.
     const auto prefix = [&] {
       if (plan.prefix == 0) return;
       const Run run = prefix_run(plan);
       Scratch<T> carried(size_t(2) * Hp);
-      memset(carried, 0, sizeof(T) * 2 * Hp);
+      zeros(carried, 2 * Hp);
       T *dh[1] = {carried}, *dc[1] = {carried + Hp};
       pass.run(1, &run, dh, dc, nullptr, by_block ? partial.p : nullptr, frequent ? sums.p : nullptr);
       to_initial(0, dh[0], dc[0]);

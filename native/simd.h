@@ -62,20 +62,23 @@ template <class T> static inline Vec<T> at_least(Vec<T> x, T bound) { return all
 
 // tanh(x) = x P(x^2) / Q(x^2) on |x| <= 7.9, where float tanh is within 3e-7 of 1. Coefficients: our own
 // minimax fit (iteratively reweighted least squares); error 3e-7 relative, that of rounding.
-static inline Vec<float> tanh_of(Vec<float> x) {
-  x = at_least<float>(at_most<float>(x, 7.9f), -7.9f);
+// scale 1/2 gives tanh(x/2)/2 for the sigmoid: powers of two, which go into the coefficients and change no bit.
+static inline Vec<float> scaled_tanh(Vec<float> x, const float scale) {
+  const float s = scale * scale, bound = 7.9f / scale;
+  x = at_least<float>(at_most<float>(x, bound), -bound);
   Vec<float> u = x * x;
-  Vec<float> p = all(1.5428220478952426e-08f) * u + 2.202342147938907e-05f;
-  Vec<float> q = all(8.598880754107086e-07f) * u + 0.0003423668094910681f;
-  p = p * u + 0.0035790028050541878f;
-  q = q * u + 0.026192279532551765f;
-  p = p * u + 0.13450630009174347f;
-  q = q * u + 0.4678395688533783f;
-  p = p * u + 1.0f;
+  Vec<float> p = all(1.5428220478952426e-08f * s * s * s * s * s) * u + 2.202342147938907e-05f * s * s * s * s;
+  Vec<float> q = all(8.598880754107086e-07f * s * s * s * s) * u + 0.0003423668094910681f * s * s * s;
+  p = p * u + 0.0035790028050541878f * s * s * s;
+  q = q * u + 0.026192279532551765f * s * s;
+  p = p * u + 0.13450630009174347f * s * s;
+  q = q * u + 0.4678395688533783f * s;
+  p = p * u + s;
   q = q * u + 1.0f;
   return x * p / q;
 }
-static inline Vec<float> sigmoid_of(Vec<float> x) { return tanh_of(x * 0.5f) * 0.5f + 0.5f; }
+static inline Vec<float> tanh_of(Vec<float> x) { return scaled_tanh(x, 1.0f); }
+static inline Vec<float> sigmoid_of(Vec<float> x) { return scaled_tanh(x, 0.5f) + 0.5f; }
 
 // exp(x) = 2^n exp(r), |r| <= ln(2)/2, Taylor series to r^13 (remainder 4e-18).
 static inline Vec<double> exp_of(Vec<double> x) {

@@ -13,6 +13,12 @@ template <class F> void parallel_for(int count, const F &f) {
   parallel(count, [](void *context, int i) { (*static_cast<const F *>(context))(i); }, const_cast<F *>(&f));
 }
 
+// The same, shared out among the threads only where that is worth it.
+template <class F> void parallel_if(bool worth, int count, const F &f) {
+  if (worth) return parallel_for(count, f);
+  for (int i = 0; i < count; i++) f(i);
+}
+
 void yield();  // for a task that waits for an earlier one (which then has started: tasks start in order)
 
 void set_threads(int n);  // n >= 1, the caller's thread included

@@ -158,7 +158,11 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
         "forward": forward,
         "backward": backward,
         "project_backward": project_backward,
-        "matmul": {"a": array(4, 6), "b": array(6, 5)},
+        "dense": {"x": array(7, D), "kernel": array(D, 5), "bias": array(5)},
+        "dense_backward": {
+            "x": array(7, D), "kernel": array(D, 5), "d_z": array(7, 5), "want_kernel": True, "want_x": True,
+        },
+        "cross_entropy": {"logits": array(7, 5), "labels": array(7, 5), "softmax": True, "gradient": True},
         "collect": {"index": rng.integers(0, n, 11, dtype=np.int32), "d": array(11, D), "n": n},
         "pool": pooled | {"want_max": True, "want_mean": True},
         "pool_backward": pooled | {"max": largest, "d_max": array(*largest.shape), "d_mean": array(*mean.shape)},
@@ -335,9 +339,9 @@ def test_fewer_threads_than_asked_give_the_same_bits():
 with threads(1):
     expected = run()
 limit(200 << 20)  # each thread wants a stack of 8 MB
-many, one = np.ones((500, 1), np.float32), np.ones((1, 1), np.float32)
+many, square = np.ones((5000, 64), np.float32), np.ones((64, 64), np.float32)
 with threads(300):
-    _native.matmul(many, one)  # the workers start
+    _native.dense(many, square, None)  # the workers start
     limit(1 << 30)
     assert run() == run() == expected
 started = len(list(Path("/proc/self/task").iterdir()))

@@ -9,7 +9,7 @@
 #pragma once
 #include "../activations.h"
 #include "../kernels.h"
-#include "../product.h"
+#include "../packing.h"
 
 namespace UNROLLED_LEVEL {
 
@@ -49,33 +49,6 @@ struct RecurrentMap {
   int stash_a, b, columns, first_gate, gates;
 };
 
-// Recurrent kernel columns of `gates` gates from first_gate on, for forward: [unit block][k][gate][W].
-template <class T> static void pack_forward(const T *U, int H, int all_gates, int first_gate, int gates, T *out) {
-  constexpr int W = width<T>;
-  unrolled::parallel_for((H + W - 1) / W, [&](int ub) {
-    T *to = out + size_t(ub) * H * gates * W;
-    for (int k = 0; k < H; k++)
-      for (int g = 0; g < gates; g++, to += W)
-        for (int j = 0; j < W; j++) {
-          const int unit = ub * W + j;
-          to[j] = unit < H ? U[size_t(k) * all_gates * H + (first_gate + g) * H + unit] : T(0);
-        }
-  });
-}
-
-// The same columns transposed, for backward: panels of (gates*Hp in packed order, H).
-template <class T> static void pack_backward(const T *U, int H, int all_gates, int first_gate, int gates, T *out) {
-  constexpr int W = width<T>;
-  const int Hp = round_up(H, W);
-  pack_panels<T>(gates * Hp, H, out, [&](int v, int k, T *to) {
-    const int unit = k / (gates * W) * W + k % W, g = k / W % gates;
-    for (int j = 0; j < W; j++) {
-      const int row = v * W + j;
-      to[j] = row < H && unit < H ? U[size_t(row) * all_gates * H + (first_gate + g) * H + unit] : T(0);
-    }
-  });
-}
-
 // out = init + a B for all panels of B (K, Hp): the way back through a packed transposed kernel.
 template <class T>
 static void back_through(int Hp, int K, int n, const T *const *a, const T *b, const T *const *init, T *const *out) {
@@ -92,9 +65,9 @@ template <class T>
 static void pack_state(const Weights<T> &w, const T *U, int all_gates, int first_gate, int gates, T *forward, T *backward) {
   const int parts = w.apart ? gates : 1, together = gates / parts;
   for (int part = 0; part < parts; part++) {
-    const int first = first_gate + part * together;
-    pack_forward<T>(U, w.H, all_gates, first, together, forward + size_t(part) * w.H * w.Hp);
-    if (backward) pack_backward<T>(U, w.H, all_gates, first, together, backward + size_t(part) * w.Hp * w.Hp);
+    const GateColumns columns{w.H, all_gates, first_gate + part * together, together};
+    pack_by_unit<T>(U, w.H, columns, forward + size_t(part) * w.H * w.Hp);
+    if (backward) pack_transposed<T>(U, w.H, columns, backward + size_t(part) * w.Hp * w.Hp);
   }
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,15 +90,31 @@ def _first_threads() -> int:
 _native.set_threads(_first_threads())
 
 
-def affine(x: Array, kernel: Array, bias: Array | None) -> Array:
+def dense(x: Array, kernel: Array, bias: Array | None) -> Array:
     """X W + b over the last axis, summed in the engine's order: the same bits for a row alone and in any batch.
 
     x (..., D); kernel (D, K); bias (K,) or None. The result (..., K) is contiguous and of the kernel's float type.
     """
-    features, units = kernel.shape
-    rows = np.require(x, kernel.dtype, ["C", "A"]).reshape(-1, features)
-    z = _native.project(CELLS["simple_rnn"].number, units, rows, None, kernel, bias)  # its one gate is such a map
-    return np.ascontiguousarray(z[:, :units]).reshape(*x.shape[:-1], units)
+    z = _native.dense(_rows(x, kernel.dtype), kernel, bias)
+    return z if x.ndim == 2 else z.reshape(*x.shape[:-1], kernel.shape[1])
+
+
+def dense_backward(
+    x: Array, kernel: Array, d_z: Array, want_kernel: bool, want_x: bool
+) -> tuple[Array, Array, Array | None]:
+    """The gradients (d_kernel (D, K), d_bias (K,), d_x) of `dense`, from d_z (..., K); the same bits for any threads.
+
+    Without want_kernel the first two are empty, without want_x the last is None.
+    """
+    d_rows = np.ascontiguousarray(d_z).reshape(-1, kernel.shape[1])
+    d_kernel, d_bias, d_x = _native.dense_backward(_rows(x, kernel.dtype), kernel, d_rows, want_kernel, want_x)
+    return d_kernel, d_bias, d_x.reshape(*d_z.shape[:-1], kernel.shape[0]) if want_x else None
+
+
+def _rows(x: Array, dtype: np.dtype[Any]) -> Array:
+    if x.ndim == 2 and x.dtype == dtype and x.strides[1] == x.itemsize:  # rows may stand apart
+        return x
+    return np.require(x, dtype, ["C", "A"]).reshape(-1, x.shape[-1])
 
 
 @dataclass

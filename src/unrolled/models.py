@@ -162,6 +162,8 @@ class Sequential(Stack, Trainable):
 
     def _look_for_padding(self, position: int, y: Sequence) -> None:
         """Warn once if a recurrent layer reads on through trailing zeros that nothing masks."""
+        if not y.trail.any():
+            return
         trailing = int(np.count_nonzero((y.trail > 0) & (y.trail < y.shape[1])))
         if not trailing:
             return

@@ -9,7 +9,7 @@ import numpy as np
 
 from unrolled import activations, initializers
 from unrolled.batch import Sequence, Value
-from unrolled.engine import affine
+from unrolled.engine import dense, dense_backward
 from unrolled.errors import ShapeError
 from unrolled.layers.base import Layer
 from unrolled.layers.dropout import Dropout, SpatialDropout1D  # noqa: F401  Keras' old texts look for them here
@@ -100,17 +100,18 @@ class Dense(Layer):
         kernel, bias = self.kernel, self.bias
         self.require_features(x, kernel.shape[0])
         values = distinct_values(x)
-        z = affine(values, kernel.value, None if bias is None else bias.value)
+        z = dense(values, kernel.value, None if bias is None else bias.value)
         report("logits", self, x=x, z=z)
 
         def backprop(d_z: Array, gradients: Gradients) -> Array | None:
-            flat = d_z.reshape(-1, self.units)
-            report("dense back", self, x=values, d_z=flat)
-            if kernel.trainable:
-                gradients.add(kernel, values.reshape(-1, kernel.shape[0]).T @ flat)
+            report("dense back", self, x=values, d_z=d_z.reshape(-1, self.units))
+            learns = kernel.trainable
+            d_kernel, d_bias, d_x = dense_backward(values, kernel.value, d_z, learns, mode.input_gradient)
+            if learns:
+                gradients.add(kernel, d_kernel)
                 if bias is not None:
-                    gradients.add(bias, flat.sum(axis=0))
-            return d_z @ kernel.value.T if mode.input_gradient else None
+                    gradients.add(bias, d_bias)
+            return d_x
 
         return like(x, z), backprop if mode.keep else no_backprop
 

@@ -85,7 +85,9 @@ def cast(value: Any, dtype: np.dtype[Any]) -> Any:
     """The same array or Sequence in another float type; ids and what fits already stay as they are."""
     if isinstance(value, Sequence):
         return value if value.dtype == dtype else replace(value, table=value.values.astype(dtype), rows=None)
-    return value.astype(dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype != dtype:
+        return value.astype(dtype)
+    return value
 
 
 def positions(array: Array, mask: Array | None = None) -> Sequence:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled import _native
 from unrolled.errors import ShapeError
 from unrolled.feed import show
 from unrolled.losses.base import Loss
@@ -70,18 +71,13 @@ class BinaryCrossentropy(_ProbabilityLoss):
         t = y_true
         if self.label_smoothing:
             t = t * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
-        size = y.shape[-1]
         if logits:
-            small = np.exp(-np.abs(y))  # at most 1: no overflow
-            values = np.maximum(y, 0) - y * t + np.log1p(small)
-            if not gradient:
-                return values.mean(axis=-1), None
-            return values.mean(axis=-1), (np.where(y >= 0, 1, small) / (1 + small) - t) / size
+            return of_logits(y, t, softmax=False, gradient=gradient)
         p = np.clip(y, EPSILON, 1 - EPSILON)
         values = -(t * np.log(p) + (1 - t) * np.log(1 - p)).mean(axis=-1)
         if not gradient:
             return values, None
-        return values, np.where(inside(y), (p - t) / (p * (1 - p)), 0) / size
+        return values, np.where(inside(y), (p - t) / (p * (1 - p)), 0) / y.shape[-1]
 
 
 class CategoricalCrossentropy(_ProbabilityLoss):
@@ -115,9 +111,7 @@ class CategoricalCrossentropy(_ProbabilityLoss):
         if self.label_smoothing:
             t = t * (1.0 - self.label_smoothing) + self.label_smoothing / y.shape[-1]
         if logits:
-            log_p = log_softmax(y)
-            values = -(t * log_p).sum(axis=-1)
-            return values, np.exp(log_p) * t.sum(axis=-1, keepdims=True) - t if gradient else None
+            return of_logits(y, t, softmax=True, gradient=gradient)
         total = y.sum(axis=-1, keepdims=True)
         q = y / total
         p = np.clip(q, EPSILON, 1 - EPSILON)
@@ -166,6 +160,14 @@ class SparseCategoricalCrossentropy(Loss):
     def get_config(self) -> dict[str, Any]:
         """Arguments that make this loss again."""
         return super().get_config() | {"from_logits": self.from_logits}
+
+
+def of_logits(z: Array, t: Array, softmax: bool, gradient: bool) -> tuple[Array, Array | None]:
+    """Values (...,) and gradient (..., K) of logits and labels (..., K), in one native pass."""
+    dtype = z.dtype if z.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    logits, labels = (np.ascontiguousarray(a, dtype).reshape(-1, z.shape[-1]) for a in (z, t))
+    values, d_z = _native.cross_entropy(logits, labels, softmax, gradient)
+    return values.reshape(z.shape[:-1]), d_z.reshape(z.shape) if gradient else None
 
 
 def log_softmax(z: Array) -> Array:
