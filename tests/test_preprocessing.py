@@ -117,6 +117,7 @@ def test_pad_sequences_wants_steps_of_one_shape() -> None:
     )
 
 
+@pytest.mark.timed
 def test_pad_sequences_pads_a_data_set_in_a_second(rng: np.random.Generator) -> None:
     reviews = [list(range(n)) for n in rng.integers(11, 480, size=25_000)]
     seconds = []

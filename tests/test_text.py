@@ -243,6 +243,7 @@ def test_the_cookbooks_tweets(shared_data: Path) -> None:
     assert ids[1] == [44, 57, 3036, 3845, 3846, 815, 3037, 3847, 19, 366, 2234]
 
 
+@pytest.mark.timed
 def test_reviews_are_cut_into_words_fast(shared_data: Path) -> None:
     csv.field_size_limit(sys.maxsize)
     with gzip.open(shared_data / "imdb" / "reviews.csv.gz", "rt", encoding="utf-8", newline="") as file:

@@ -300,6 +300,7 @@ def test_compile_config_compiles_again():
     assert other.optimizer.momentum == 0.9 and other.loss.label_smoothing == 0.1
 
 
+@pytest.mark.timed
 def test_a_step_costs_little_python():
     model = SmallModel()
     model.compile("adam", "binary_crossentropy", ["acc"])
