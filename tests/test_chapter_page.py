@@ -228,6 +228,13 @@ def test_other_reviews_in_place_of_keras(nothing_at_hand: Path, monkeypatch: pyt
     assert page.notes[2] == "The recorded runs have 10 epochs, this one 1: the best of them do not compare."
 
 
+def test_what_is_not_at_hand_is_printed_too(nothing_at_hand: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = chapter.replay(nothing_at_hand / "p.html", epochs=1, data=nothing_at_hand, only=["airline"])
+    printed = capsys.readouterr().out
+    assert "no airline_sentiment.csv in " in printed and "Put one of them there." in printed
+    assert Page(run.path).notes[0] in printed
+
+
 def test_without_stop_words_the_tweets_keep_them(nothing_at_hand: Path) -> None:
     write_tweets(nothing_at_hand / "airline_sentiment.csv")
     run = chapter.replay(nothing_at_hand / "p.html", epochs=1, data=nothing_at_hand, progress=False, only=["airline"])

@@ -405,6 +405,16 @@ def test_bench(run: Run) -> None:
     assert float(line.split()[1]) > 0
 
 
+def test_bench_says_when_the_machine_is_busy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([1.0, 1.6])
+    monkeypatch.setattr("unrolled.cli.bench.measure", lambda *_: next(times))
+    monkeypatch.setattr("unrolled.cli.bench.CONTESTANTS", {"unrolled": ("unrolled", lambda *_: lambda x, y: 0.0)})
+    _, out, _ = run("bench", "--rounds", "2")
+    assert out.endswith(
+        "Times of one library differ by a factor of up to 1.6: the machine is busy, and ratios say little.\n"
+    )
+
+
 def test_bench_measures_what_it_says() -> None:
     ids, labels = make_batch(np.random.default_rng(0))
     lengths = (ids > 0).sum(axis=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.chapter import airline, ideas, imdb, loop, page, summaries, toys
-from unrolled.chapter.blocks import Figures, Section
+from unrolled.chapter.blocks import Figures, Note, Section
 from unrolled.errors import closest
 
 SECTIONS = (loop.KEY, summaries.KEY, imdb.KEY, toys.KEY, ideas.KEY, airline.KEY)
@@ -77,6 +77,9 @@ def replay(
     for key in wanted:
         say(f"\n{titles[key]}")
         sections.append(runs[key]())
+        for block in sections[-1].blocks:
+            if isinstance(block, Note):
+                say(block.text)
     seconds = time.perf_counter() - start
     target.write_text(page.render(sections, epochs, seed, seconds), encoding="utf-8")
     say(f"\n{target}, in {seconds:.0f} s")

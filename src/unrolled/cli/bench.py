@@ -20,6 +20,7 @@ from unrolled.printing import Table
 
 V, B, T, D, H = 10_000, 128, 500, 32, 32  # words, texts a step, steps, embedding, units: the chapter's LSTM
 BATCHES = 4
+STEADY = 1.5  # the longest time over the shortest; beyond it a reader is warned
 Step = Callable[[Array, Array], float]  # one training step on (B, T) ids and (B,) labels; returns the loss
 
 
@@ -63,6 +64,12 @@ def bench(
         for name, step in steps.items():
             times[name].append(measure(step, batches, seconds))
     o.show_table(results(times, threads))
+    spread = max(max(found) / min(found) for found in times.values())
+    if spread > STEADY:
+        say(
+            f"\nTimes of one library differ by a factor of up to {spread:.1f}: "
+            "the machine is busy, and ratios say little."
+        )
 
 
 def called(name: str, package: str) -> str:

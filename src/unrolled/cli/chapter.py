@@ -36,4 +36,5 @@ def chapter(
 
     o.set_threads(threads)
     found = replay(output, epochs=epochs, data=data, progress=not quiet, only=only, seed=seed)
-    say(f"Page: {found.path}, after {found.seconds:.0f} s")
+    if quiet:
+        say(f"Page: {found.path}, after {found.seconds:.0f} s")
