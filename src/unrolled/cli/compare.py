@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
+from unrolled.cli import INTERRUPTED
 from unrolled.cli import options as o
 from unrolled.cli.judging import Judged, baselines, judge, table
 from unrolled.cli.options import say
 from unrolled.cli.rows import divide, read_for_training, with_test_file
 from unrolled.cli.train import TEST_SIZE, check_output
-from unrolled.errors import require_extra
 from unrolled.evaluation import LEVEL
+from unrolled.plotting.style import COLOURS, GREY, check_picture, finish, new_figure, plain
 
 CONTESTANTS: dict[str, dict[str, Any]] = {
     "SimpleRNN": {"cell": "simple_rnn", "bidirectional": False},
@@ -24,9 +25,6 @@ CONTESTANTS: dict[str, dict[str, Any]] = {
     "two LSTM": {"cell": "lstm", "layers": 2, "bidirectional": False},
     "bidirectional LSTM": {"cell": "lstm", "bidirectional": True},
 }
-# Okabe and Ito's colours, which colour-blind readers tell apart.
-COLOURS = dict(zip(CONTESTANTS, ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#56B4E9"), strict=True))
-GREY = "#777777"
 
 
 def compare(
@@ -68,7 +66,6 @@ def compare(
     ```
     """
     from unrolled.classifiers import TextClassifier
-    from unrolled.plotting.style import check_picture
     from unrolled.progress import ProgressLogger
 
     given = locals()
@@ -89,7 +86,7 @@ def compare(
         classifier.fit(rows.texts, rows.labels, callbacks=[ProgressLogger("texts")])
         if classifier.interrupted_:
             say("Stopped by Ctrl-C.")
-            raise typer.Exit(o.INTERRUPTED)
+            raise typer.Exit(INTERRUPTED)
         classes, words = classifier.classes_.tolist(), classifier.vectorizer_
         predict = partial(classifier.predict_proba, rows.test_texts)
         judged.append(judge(name, predict, rows.test_labels, classes, classifier.seconds_))
@@ -104,11 +101,12 @@ def compare(
 
 def draw(judged: Sequence[Judged], histories: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> None:
     """Accuracy with its interval, and the validation accuracy over the epochs of those that were trained."""
-    pyplot = require_extra("matplotlib.figure", "plot", "the picture of a comparison")
-    figure = pyplot.Figure(figsize=(11, 4.2), dpi=144, layout="constrained")
+    colours = dict(zip(CONTESTANTS, COLOURS, strict=False))
+    figure = new_figure(columns=2)
     left, right = figure.subplots(1, 2)
+    plain(left, f"Accuracy on {judged[0].evaluation.rows:,} rows, with {LEVEL} % intervals", "", "")
     for place, one in enumerate(reversed(judged)):
-        colour = COLOURS.get(one.name, GREY)
+        colour = colours.get(one.name, GREY)
         low, high = one.evaluation.intervals["accuracy"]
         left.plot([low, high], [place, place], color=colour, linewidth=2.5, solid_capstyle="round")
         left.plot(one.evaluation.accuracy, place, "o", color=colour, markersize=8)
@@ -116,15 +114,10 @@ def draw(judged: Sequence[Judged], histories: Mapping[str, Mapping[str, Sequence
                       textcoords="offset points", ha="center", color="#333333")  # fmt: skip
     left.set_yticks(range(len(judged)), [one.name for one in reversed(judged)])
     left.set_ylim(-0.6, len(judged) - 0.3)
-    left.set_title(f"Accuracy on {judged[0].evaluation.rows:,} rows, with {LEVEL} % intervals")
+    plain(right, "Validation accuracy by epoch", "Epoch", "")
     for name, history in histories.items():
         values = history.get("val_accuracy") or history["accuracy"]
-        right.plot(range(1, len(values) + 1), values, "o-", color=COLOURS[name], label=name, markersize=4)
-    right.set_title("Validation accuracy by epoch")
-    right.set_xlabel("Epoch")
+        right.plot(range(1, len(values) + 1), values, "o-", color=colours[name], label=name, markersize=4)
     right.xaxis.get_major_locator().set_params(integer=True)
     right.legend(frameon=False)
-    for axes in (left, right):
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
+    finish(figure, path)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from unrolled.cli.rows import Rows
 from unrolled.evaluation import LEVEL, Evaluation, evaluate
 from unrolled.parameters import Array
 from unrolled.printing import Table
+
+HEADER = ["accuracy", f"{LEVEL} % interval", "macro F1", "AUC"]
 
 
 @dataclass
@@ -48,20 +51,16 @@ def baselines(rows: Rows, classes: Sequence[str], tokenizer: Callable[[str], lis
 
 def table(title: str, judged: Sequence[Judged]) -> Table:
     """A line a model; the most accurate one stands out."""
-    lines = []
-    for one in judged:
-        low, high = one.evaluation.intervals["accuracy"]
-        auc = one.evaluation.auc
-        lines.append(
-            [
-                one.name,
-                f"{one.evaluation.accuracy:.4f}",
-                f"{low:.4f} to {high:.4f}",
-                f"{one.evaluation.macro_f1:.4f}",
-                "undefined" if auc is None else f"{auc:.4f}",
-                "" if one.seconds is None else f"{one.seconds:.1f}",
-            ]
-        )
+    lines = [
+        [one.name, *cells(one.evaluation.to_dict()), "" if one.seconds is None else f"{one.seconds:.1f}"]
+        for one in judged
+    ]
     best = max(range(len(judged)), key=lambda number: judged[number].evaluation.accuracy)
-    header = ["", "accuracy", f"{LEVEL} % interval", "macro F1", "AUC", "seconds"]
-    return Table(title, header, lines, marked=(best,))
+    return Table(title, ["", *HEADER, "seconds"], lines, marked=(best,))
+
+
+def cells(figures: Mapping[str, Any]) -> list[str]:
+    """What stands below HEADER; figures: as Evaluation.to_dict gives them and a model's file keeps them."""
+    low, high = figures["intervals"]["accuracy"]
+    auc = "undefined" if figures["auc"] is None else f"{figures['auc']:.4f}"
+    return [f"{figures['accuracy']:.4f}", f"{low:.4f} to {high:.4f}", f"{figures['macro_f1']:.4f}", auc]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from unrolled.cli import options as o
+from unrolled.cli.judging import HEADER, cells
 from unrolled.cli.options import say
 from unrolled.printing import Table
 
@@ -48,14 +49,9 @@ def show_options(classifier: Any) -> str:
 
 def figures(found: dict[str, Any]) -> Table:
     """The figures that were kept with the model."""
-    lines = []
-    for name, one in found.items():
-        low, high = one["intervals"]["accuracy"]
-        auc = "undefined" if one["auc"] is None else f"{one['auc']:.4f}"
-        lines.append([name, f"{one['accuracy']:.4f}", f"{low:.4f} to {high:.4f}", f"{one['macro_f1']:.4f}", auc])
+    lines = [[name, *cells(one)] for name, one in found.items()]
     rows = next(iter(found.values()))["rows"]
-    header = ["", "accuracy", "95 % interval", "macro F1", "AUC"]
-    return Table(f"On {rows:,} rows that it did not learn from", header, lines)
+    return Table(f"On {rows:,} rows that it did not learn from", ["", *HEADER], lines)
 
 
 def plot(

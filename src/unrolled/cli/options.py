@@ -12,7 +12,6 @@ import typer
 from unrolled.errors import FileFormatError
 from unrolled.printing import Table
 
-INTERRUPTED = 130  # what shells call a program that Ctrl-C ended
 DATA, NETWORK, TRAINING, OUTPUT = "The file", "The network", "Training", "Output"
 
 File = Annotated[

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from unrolled.cli import INTERRUPTED
 from unrolled.cli import options as o
 from unrolled.cli.judging import Judged, baselines, judge, table
 from unrolled.cli.options import say
@@ -111,12 +112,12 @@ def train(
         saved = True
         if classifier.interrupted_:
             tell_how_to_go_on(classifier, output)
-            raise typer.Exit(o.INTERRUPTED)
+            raise typer.Exit(INTERRUPTED)
         report(classifier, rows, output, baseline=not no_baseline, plots=not no_plots)
     except KeyboardInterrupt:
         left = f"while the model was judged; it is in {output}" if saved else "before training; nothing is written"
         say(f"\nStopped by Ctrl-C {left}.")
-        raise typer.Exit(o.INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def check_output(output: Path) -> None:
