@@ -14,7 +14,17 @@ from traced_models import random_model
 from unrolled import _native, reference
 from unrolled.errors import ShapeError, UnknownNameError
 from unrolled.inspect.stash import LAYOUT
-from unrolled.layers import GRU, LSTM, Bidirectional, Dense, Embedding, Input, Masking, SimpleRNN
+from unrolled.layers import (
+    GRU,
+    LSTM,
+    Bidirectional,
+    Dense,
+    Embedding,
+    GlobalMaxAveragePooling1D,
+    Input,
+    Masking,
+    SimpleRNN,
+)
 from unrolled.layers.gates import GATES, LETTERS
 from unrolled.models import Sequential
 
@@ -166,6 +176,29 @@ def test_tables_and_frames() -> None:
         page = thing._repr_html_()
         assert "<table" in page and "<br>" not in page
     assert "&lt;br&gt;" in trace._repr_html_()
+
+
+def test_rows_of_unequal_length() -> None:
+    for layers in ([LSTM(3)], [Bidirectional(GRU(3, return_sequences=True)), GlobalMaxAveragePooling1D()]):
+        model = Sequential([Embedding(9, 4), *layers, Dense(2, "softmax")], name="m")
+        rows = [[1, 2, 3], [4, 5], [6, 7, 8, 1, 2]]
+        traces = model.trace(rows, words={k: f"w{k}" for k in range(9)})
+        assert [t.tokens for t in traces] == [[f"w{k}" for k in row] for row in rows]
+        for trace, expected in zip(traces, model.predict(rows), strict=True):
+            np.testing.assert_array_equal(trace.output, expected)
+            assert trace.verify().ok
+        assert len(traces[1:]) == 2 and traces[1:][0].tokens == ["w4", "w5"] and len(traces[-1]) == 5
+    with pytest.raises(ValueError) as error:
+        model.trace([[1], []])[1]
+    assert str(error.value) == 'traces of "m": row 1 has no step: nothing to trace.'
+    stateful = Sequential([Embedding(9, 4), LSTM(3, stateful=True)], name="s")
+    with pytest.raises(ValueError, match=r"the model is stateful, so its rows belong together\. Pad them"):
+        stateful.trace(rows)[0]
+    series = Sequential([GRU(3), Dense(1)])
+    unequal = [np.ones((2, 4), np.float32), np.ones((5, 4), np.float32)]
+    expected = series.predict(unequal)
+    assert [len(t) for t in series.trace(unequal)] == [2, 5]
+    np.testing.assert_array_equal([t.output for t in series.trace(unequal)], expected)
 
 
 def test_padding_is_named() -> None:

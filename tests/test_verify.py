@@ -194,6 +194,10 @@ def test_the_way_back_says_which_outputs_there_are() -> None:
     assert str(error.value) == "trace of \"m\": there is no output 'd'. Outputs: 'a', 'b', 'c'."
     with pytest.raises(UnknownNameError) as cell:
         trace.backward()["gru"].norms("c")
+    model = Sequential([Embedding(9, 3), GRU(4), Dense(1, "sigmoid")], name="m")
+    with pytest.raises(UnknownNameError) as one:
+        model.trace([1, 2], classes=["bad", "good"]).backward("great")
+    assert str(one.value) == "trace of \"m\": there is no output 'great'. Outputs: 'good'."
     assert str(cell.value) == (
         f"gradient of \"{trace['gru'].path}\": there is no state 'c'. States: h; only an LSTM has c."
     )

@@ -133,10 +133,10 @@ class Sequential(Stack, Trainable):
     def trace(self, x: Any, words: Any = None, classes: list[str] | None = None) -> Any:
         """What the engine computes for an input: every gate and state of every step of every recurrent layer.
 
-        Args:    x: one input (T,) of ids or (T, D), or a batch of them; a text with words=a fitted TextVectorizer;
-                 words: names for ids: a vocabulary, {id: word} or {word: id}, a function, or the list of T tokens;
-                 classes: names of the outputs.
-        Returns: a Trace; for several rows Traces, which run one row at a time when asked for. The numbers are the
+        Args:    x: one input (T,) of ids or (T, D), or a batch of them, also of unequal length; a text with words=a
+                 fitted TextVectorizer; words: names for ids: a vocabulary, {id: word} or {word: id}, a function, or the
+                 list of T tokens; classes: names of the outputs.
+        Returns: a Trace; for several rows Traces, which run when asked for, a few rows at a time. The numbers are the
                  kernels' own: trace.output has the bits that predict gives that row, in any batch.
         Raises:  as predict.
         """

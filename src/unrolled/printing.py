@@ -36,7 +36,7 @@ class Table:
         if len(self.header) > MOST_COLUMNS:
             lines = [[*line[: MOST_COLUMNS - 2], "…", line[-1]] for line in lines]
         header, *rows = lines
-        if len(rows) <= MOST_ROWS:
+        if len(rows) <= MOST_ROWS + 1:  # a line that says that one is missing takes its room
             return replace(self, header=header, rows=rows)
         half = MOST_ROWS // 2
         gap = [f"… {len(rows) - 2 * half} rows", *[""] * (len(header) - 1)]

@@ -107,7 +107,7 @@ def class_number(trace: Trace, asked: Any) -> int:
             return number
         if number == 1:
             return 0
-    known = ", ".join(map(repr, classes)) if classes and count > 1 else f"0 to {count - 1}"
+    known = ", ".join(map(repr, trace.output_names)) if classes else f"0 to {count - 1}"
     raise UnknownNameError(f"{trace.label}: there is no output {asked!r}. Outputs: {known}.")
 
 

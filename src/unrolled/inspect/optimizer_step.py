@@ -73,13 +73,15 @@ class _Update:
         parameter, optimizer, slots = self.parameters[k], self.optimizer, self.slots[k]
         before, after, axes = self.before[k], self.after[k], ("row", "column")
         allowed, kind = tolerance_of(parameter.value), parameter.dtype
+        nesterov = isinstance(optimizer, SGD) and optimizer.nesterov  # its step is a difference with the momentum
         name = f"{type(optimizer).__name__} step: {parameter.path}"
-        for slot, expected in new_slots(optimizer, self.gradients[k], self.old_slots[k]).items():
+        for slot, expected in new_slots(optimizer, self.gradients[k], old := self.old_slots[k]).items():
             least = float(np.finfo(kind).tiny) / allowed  # the engine takes subnormal numbers for zero
+            least = max(least, float(np.abs(old[slot]).max(initial=0)))  # a small difference of large terms
             yield compare(f"{name}, {slot}", slots[slot], expected, allowed, axes, least)
         step, loss = step_of(optimizer, self.gradients[k], slots, self.number, kind)
-        size = float(np.abs(step).max(initial=0))
-        yield compare(f"{name}, from zero", _beyond(-self.from_zero[k], step, loss), step, allowed, axes)
+        size = max(float(np.abs(a).max(initial=0)) for a in (step, slots.get("momentum", step) if nesterov else step))
+        yield compare(f"{name}, from zero", _beyond(-self.from_zero[k], step, loss), step, allowed, axes, size)
         decayed = before * (1 - (optimizer.weight_decay or 0.0) * optimizer.learning_rate)
         half = 1.01 * float(np.finfo(kind).eps) / 2
         rounding = half * np.abs(after) + (half * np.abs(before) if optimizer.weight_decay else 0.0)

@@ -21,6 +21,7 @@ from unrolled.layers import Dense
 from unrolled.layers.recurrent import Recurrent
 from unrolled.layers.watch import watching
 from unrolled.parameters import Array
+from unrolled.sources import Ragged, read_ragged
 
 AHEAD = 4 << 20  # bytes of the engine's arrays that a stream of traces may hold ahead
 
@@ -36,7 +37,7 @@ class Traces:
     def __init__(
         self,
         model: Any,
-        x: Array,
+        x: Array | Ragged,
         words: Words,
         classes: list[str] | None = None,
         networks: Sequence[Any] = (),
@@ -49,7 +50,8 @@ class Traces:
 
     def __getitem__(self, row: int | slice) -> Any:
         if isinstance(row, slice):
-            return Traces(self.model, self.x[row], self.words.rows(row), self.classes, self._networks)
+            x = self.x.rows(row) if isinstance(self.x, Ragged) else self.x[row]
+            return Traces(self.model, x, self.words.rows(row), self.classes, self._networks)
         number = whole_number(row, len(self), f'traces of "{self.model.name}"', "row")
         first, last = (0, len(self)) if self.model.stateful else (number, number + 1)  # rows belong together
         return self._read(self._run(first, last), number)
@@ -65,7 +67,9 @@ class Traces:
                 yield self._read(ran, row)
 
     def _at_once(self) -> int:
-        """Rows that run together."""
+        """Rows that run together: those of unequal length alone, so that none has steps of padding."""
+        if isinstance(self.x, Ragged):
+            return 1
         found = [layer for layer in self.model._everywhere() if isinstance(layer, Recurrent)]
         width = sum((layer.kind.slots + layer.kind.states) * layer.units * layer.dtype.itemsize for layer in found)
         return max(1, min(16, AHEAD // max(1, width * math.prod(self.x.shape[1:2]))))
@@ -76,11 +80,23 @@ class Traces:
         if self._weights is None or not self._weights.same(parameters):
             self._weights = Weights(parameters)
         with states_kept(self.model), watching(lambda *report: reports.append(report)):
-            y, _ = self.model.forward(self.x[first:last], KEEP)
+            y, _ = self.model.forward(self._rows(first, last), KEEP)
         return _Ran(first, self._weights, reports, y)
 
+    def _rows(self, first: int, last: int) -> Array:
+        x = self.x
+        if not isinstance(x, Ragged):
+            return x[first:last]
+        label = f'traces of "{self.model.name}"'
+        if self.model.stateful:
+            raise ValueError(f"{label}: the model is stateful, so its rows belong together. Pad them (pad_sequences).")
+        if x.lengths[first] == 0:
+            raise ValueError(f"{label}: row {first} has no step: nothing to trace.")
+        return x.values[None, x.starts[first] : x.starts[last]]
+
     def _read(self, ran: _Ran, row: int) -> Trace:
-        trace = Trace(self.model, self.x[row], self.words.row(row), self.classes, ran.weights)
+        x = self._rows(row, row + 1)[0] if isinstance(self.x, Ragged) else self.x[row]
+        trace = Trace(self.model, x, self.words.row(row), self.classes, ran.weights)
         seen = _Seen(trace, row - ran.first)
         for report in ran.reports:
             seen(*report)
@@ -112,7 +128,7 @@ def trace(model: Any, x: Any, words: Any = None, classes: list[str] | None = Non
     if isinstance(x, str) or (isinstance(x, list | tuple) and x and isinstance(x[0], str)):
         x, words = Words.read_text(x, words, f'"{model.name}"')
     rank = model.layers[0].input_rank if model.layers else None
-    one = rank is not None and np.ndim(x) == rank - 1
+    one = rank is not None and read_ragged("x", x) is None and np.ndim(x) == rank - 1
     checked = model._inputs(np.asarray(x)[None] if one else x, "x")
     found = Traces(model, checked, Words.of(words, one), classes)
     return found[0] if len(checked) == 1 else found

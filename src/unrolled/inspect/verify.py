@@ -163,7 +163,7 @@ def _inputs(trace: Trace) -> Iterator[Check]:
         for inner in layer.sublayers if isinstance(layer, Bidirectional) else [layer]:
             if inner.path in trace.recurrent and taken is not None:
                 seen = trace.recurrent[inner.path].x
-                yield _same(f"{inner.path}: input", seen, np.asarray(taken, seen.dtype), ("step", "feature"))
+                yield _same(f"{inner.path}: what it reads", seen, np.asarray(taken, seen.dtype), ("step", "feature"))
         taken = trace.outputs.get(layer.name)
 
 
@@ -230,10 +230,10 @@ def _outputs(trace: Trace) -> Iterator[Check]:
         axes = ("step", "unit") if given.ndim == 2 else ("unit",)
         if isinstance(layer, Recurrent) and layer.path in trace.recurrent:
             yield _same(
-                f"{layer.name}: output", given, _shown(trace.recurrent[layer.path], layer.return_sequences), axes
+                f"{layer.name}: what it gives", given, _shown(trace.recurrent[layer.path], layer.return_sequences), axes
             )
         elif isinstance(layer, Bidirectional) and layer.merge_mode is not None:
-            yield _same(f"{layer.name}: output", given, _merged(trace, layer), axes)
+            yield _same(f"{layer.name}: what it gives", given, _merged(trace, layer), axes)
         elif type(layer).__name__.endswith("Dropout") or type(layer).__name__.startswith("Dropout"):
             yield _same(f"{layer.name}: output is the input", given, taken, axes)
         taken = given
