@@ -80,26 +80,37 @@ static inline Vec<float> scaled_tanh(Vec<float> x, const float scale) {
 static inline Vec<float> tanh_of(Vec<float> x) { return scaled_tanh(x, 1.0f); }
 static inline Vec<float> sigmoid_of(Vec<float> x) { return scaled_tanh(x, 0.5f) + 0.5f; }
 
-// exp(x) = 2^n exp(r), |r| <= ln(2)/2, Taylor series to r^13 (remainder 4e-18).
-static inline Vec<double> exp_of(Vec<double> x) {
+// exp(x) = 2^n exp(r), |r| <= ln(2)/2, Taylor series to r^13 (remainder 4e-18): exp(r) - 1, and the bits that n adds.
+static inline Vec<double> exp_part(Vec<double> x, Lanes<double>::integers &bits) {
   x = at_least<double>(at_most<double>(x, 708.0), -708.0);
   const double shift = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer in the low bits
   Vec<double> k = x * 1.4426950408889634 + shift;
-  Lanes<double>::integers bits = (Lanes<double>::integers)k << 52;
+  bits = (Lanes<double>::integers)k << 52;
   k = k - shift;
   Vec<double> r = x - k * 0.693145751953125;
   r = r - k * 1.42860682030941723212e-6;
   Vec<double> p = all(1.0 / 6227020800.0);
   static const double inverse_factorial[] = {1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0, 1.0 / 362880.0,
                                              1.0 / 40320.0,     1.0 / 5040.0,     1.0 / 720.0,     1.0 / 120.0,
-                                             1.0 / 24.0,        1.0 / 6.0,        0.5,             1.0,
-                                             1.0};
+                                             1.0 / 24.0,        1.0 / 6.0,        0.5,             1.0};
   for (double c : inverse_factorial) p = p * r + c;
+  return p * r;
+}
+static inline Vec<double> exp_of(Vec<double> x) {
+  Lanes<double>::integers bits;
+  const Vec<double> p = exp_part(x, bits) + 1.0;
   return (Vec<double>)((Lanes<double>::integers)p + bits);
+}
+// exp(x) - 1, with all digits near 0.
+static inline Vec<double> exp_minus_1(Vec<double> x) {
+  Lanes<double>::integers bits;
+  const Vec<double> p = exp_part(x, bits), power = (Vec<double>)((Lanes<double>::integers)all(1.0) + bits);
+  return p * power + (power - 1.0);
 }
 static inline Vec<double> keep_nan(Vec<double> x, Vec<double> y) { return x == x ? y : x; }
 static inline Vec<double> tanh_of(Vec<double> x) {
-  return keep_nan(x, 1.0 - 2.0 / (exp_of(at_least<double>(at_most<double>(x, 20.0), -20.0) * 2.0) + 1.0));
+  const Vec<double> e = exp_minus_1(at_least<double>(at_most<double>(x, 20.0), -20.0) * 2.0);
+  return keep_nan(x, e / (e + 2.0));
 }
 static inline Vec<double> sigmoid_of(Vec<double> x) { return keep_nan(x, 1.0 / (1.0 + exp_of(-x))); }
 

@@ -298,7 +298,7 @@ def _steps_back(
     path = f"{layer.path}: backward,"
     if not len(t):
         return
-    _, saved = _run_step(layer, t)
+    saved = _run_step(layer, t)[1] | _own_gates(layer, t)
     f, g = reference.ACTIVATIONS[layer.activation], reference.ACTIVATIONS[layer.recurrent_activation]
     carried = () if back.d_c_carried is None else (back.d_c_carried[t].astype(np.float64),)
     d_states = (back.d_h[t].astype(np.float64), *carried)
@@ -321,6 +321,20 @@ def _steps_back(
         yield compare(f"{path} {parameter.name}", summed, expected, tolerance, ("row", "column"))
         drift = all_alone[parameter.path] = alone[f"d_{parameter.name}"]
         yield compare(f"{path} {parameter.name}, from end to start alone", summed, drift, None, ("row", "column"))
+
+
+def _own_gates(layer: RecurrentTrace, t: Array) -> reference.Saved:
+    """The engine's own gates at the steps t: proved on the way forward, and slopes are functions of them.
+
+    The slope of a saturated gate, 1 - y^2 with y near 1, has only the digits that y leaves it.
+    """
+    found = {name: values[t].astype(np.float64) for name, values in layer.gates.items()}
+    if "c" in layer.states:
+        function = reference.ACTIVATIONS[layer.activation].function
+        found["seen_c"] = function(layer.states["c"][t].astype(np.float64))
+    if layer.cell == "gru_reset_after":
+        found["h_candidate"] = layer.products["recurrent_candidate"][t].astype(np.float64)
+    return found
 
 
 def _dense_back(trace: Trace, back: Backward) -> Iterator[Check]:
