@@ -125,7 +125,11 @@ class RowStepCount:
     by_layer: dict[str, int] = field(default_factory=dict)
 
 
-_counting = threading.local()
+class _Counting(threading.local):
+    now: RowStepCount | None = None
+
+
+_counting = _Counting()
 
 
 @contextmanager
@@ -136,7 +140,7 @@ def count_row_steps() -> Iterator[RowStepCount]:
         model.predict(x)
     print(count.total, count.by_layer)
     """
-    count, outer = RowStepCount(), getattr(_counting, "now", None)
+    count, outer = RowStepCount(), _counting.now
     _counting.now = count
     try:
         yield count
@@ -146,7 +150,7 @@ def count_row_steps() -> Iterator[RowStepCount]:
 
 def report_row_steps(layer: str, steps: int) -> None:
     """Add to the count that is open in this thread, if any."""
-    count: RowStepCount | None = getattr(_counting, "now", None)
+    count = _counting.now
     if count is not None:
         count.total += steps
         count.by_layer[layer] = count.by_layer.get(layer, 0) + steps

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled import _native
 from unrolled.errors import ShapeError
 from unrolled.layers.values import numeric_array
 from unrolled.parameters import Array, Shape
@@ -160,10 +161,16 @@ def as_numbers(y: Any, argument: str) -> Array:
     )
     if array.ndim == 0:
         raise ShapeError(f"{argument}: expected one label per sample, got a single number.")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not _all_finite(array):
         at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{argument}: expected finite numbers, got {array[at]} at {list(at)}. Remove such rows.")
     return array
+
+
+def _all_finite(array: Array) -> bool:
+    if array.dtype in (np.float32, np.float64) and array.flags.aligned:
+        return _native.first_not_finite([np.ascontiguousarray(array).reshape(-1)]) < 0
+    return bool(np.isfinite(array).all())
 
 
 def fits(shape: tuple[int, ...], expected: Shape) -> bool:

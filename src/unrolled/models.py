@@ -92,8 +92,8 @@ class Sequential(Stack, Trainable):
         value = as_value(x, mask, self.label, share=not wants_x) if isinstance(x, np.ndarray) else x
         if isinstance(value, Sequence):
             mask = None  # it has it
-        learning = [i for i, layer in enumerate(self._layers) if any(p.trainable for p in layer.weights)]
-        lowest = 0 if wants_x else min(learning, default=len(self._layers))
+        learning = (i for i, layer in enumerate(self._layers) if any(p.trainable for p in layer.weights))
+        lowest = 0 if wants_x else next(learning, len(self._layers))
         steps: list[tuple[Backprop, np.dtype[Any]]] = []
         for i, layer in list(enumerate(self._layers))[start:]:
             keep = mode.keep and i >= lowest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,8 +160,7 @@ class Gradients:
         return gradient.to_dense(parameter.shape) if isinstance(gradient, RowGradient) else gradient
 
 
-@dataclass(frozen=True)
-class Mode:
+class Mode(NamedTuple):
     """How a pass runs.
 
     training: dropout is active; keep: backprop will be called; random: the model's generator; input_gradient: backprop

@@ -9,7 +9,12 @@ from typing import Any
 
 See = Callable[[str, Any, dict[str, Any]], None]
 
-_watched = threading.local()
+
+class _Watched(threading.local):
+    see: See | None = None
+
+
+_watched = _Watched()
 
 
 @contextmanager
@@ -21,7 +26,7 @@ def watching(see: See) -> Iterator[None]:
     ran (its stash is now the gradient of the pre-activations), d_h and d_c (state rows, Hp), d_out (rows or B, H);
     "dense back", Dense's way back with x (n, D) and d_z (n, K).
     """
-    outer = getattr(_watched, "see", None)
+    outer = _watched.see
     _watched.see = see
     try:
         yield
@@ -31,11 +36,10 @@ def watching(see: See) -> Iterator[None]:
 
 def watched() -> bool:
     """Whether somebody looks on in this thread."""
-    return getattr(_watched, "see", None) is not None
+    return _watched.see is not None
 
 
 def report(event: str, layer: Any, **values: Any) -> None:
     """Tell whoever looks on in this thread, if anybody."""
-    see: See | None = getattr(_watched, "see", None)
-    if see is not None:
-        see(event, layer, values)
+    if _watched.see is not None:
+        _watched.see(event, layer, values)
