@@ -367,6 +367,8 @@ def test_trace(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "trace.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     code, _, err = run("trace", "model", "")
     assert code == 1 and err.startswith("Error: ")
+    code, _, err = run("trace", "model", "w1 good", "--network", "1")
+    assert (code, err) == (1, "Error: TextClassifier: there is no network 1. It has 1: 0 to 0.\n")
 
 
 def test_compare(run: Run, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("\nStopped by Ctrl-C.", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except (ValueError, TypeError, LookupError, OSError, ImportError) as error:
         if os.environ.get("UNROLLED_TRACEBACK") or not is_for_people(error):
             raise
         print(f"Error: {error}", file=sys.stderr)
