@@ -82,7 +82,7 @@ sanitize: $(SANITIZE)/built
 arm:
 	@command -v $(ARM) > /dev/null || { echo "make arm needs $(ARM): apt-get install g++-aarch64-linux-gnu"; exit 1; }
 	mkdir -p build/arm
-	for source in $(filter-out native/module.cpp,$(wildcard native/*.cpp)); do \
+	for source in $(filter-out native/module.cpp native/bind_%,$(wildcard native/*.cpp)); do \
 		echo "$(ARM) $$source" && \
 		$(ARM) -std=gnu++20 -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -fPIC -Wall -Wextra \
 			-DUNROLLED_LEVEL=baseline -c $$source -o build/arm/$$(basename $$source .cpp).o || exit 1; \

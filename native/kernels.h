@@ -1,4 +1,4 @@
-// kernels.h: what module.cpp may ask of the compiled kernels, one table per instruction set and float type.
+// kernels.h: what the bindings may ask of the compiled kernels, one table per instruction set and float type.
 //
 // Legend: B rows, T steps, D features in, H units, G gates. W lanes of a vector; Hp = H rounded up to W.
 // A "packed" row of C columns groups is [unit block][group][W]: all gates of W units stand together.

@@ -1,0 +1,119 @@
+// bind_optimizers.cpp: one step of an optimizer on all parameters, and the check that gradients are finite.
+#include "bindings.h"
+
+namespace unrolled {
+namespace {
+
+struct RuleInfo {
+  const char *name;
+  int slots;
+};
+const RuleInfo rules[] = {
+#define RULE(name, slots) {#name, slots},
+    UNROLLED_RULES(RULE)
+#undef RULE
+};
+constexpr int rule_count = sizeof(rules) / sizeof(rules[0]);
+
+template <class T> using Changed = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
+
+// The gradient of one parameter, whole or of some rows, into args; slot: room for where each row's gradient stands.
+template <class T>
+void take_gradient(UpdateArgs<T> &args, const Changed<T> &value, const nb::ndarray<const T, nb::device::cpu> &gradient,
+                   const std::optional<Ids> &rows, std::vector<int32_t> &slot) {
+  require_aligned(value, gradient, rows);
+  args.g = gradient.data();
+  if (!rows) {
+    require(gradient.size() == value.size(), "gradient of another size");
+    int64_t next = 1;
+    for (size_t axis = gradient.ndim(); axis-- > 0;) {
+      require(gradient.shape(axis) == 1 || gradient.stride(axis) == next, "gradient must be contiguous");
+      next *= int64_t(gradient.shape(axis));
+    }
+    return;
+  }
+  require(value.ndim() == 2 && gradient.ndim() == 2 && gradient.shape(0) == rows->size() &&
+          gradient.shape(1) == value.shape(1) && (gradient.stride(1) == 1 || value.shape(1) <= 1) &&
+          (gradient.stride(0) >= 0 || gradient.shape(0) <= 1) && rows->size() < most, "gradient (n, D)");
+  args.rows = value.shape(0), args.columns = value.shape(1), args.ld = size_t(gradient.stride(0));
+  slot.assign(args.rows, -1);
+  for (size_t i = 0; i < rows->size(); i++) {
+    const int32_t r = rows->data()[i];
+    if (uint32_t(r) >= args.rows) throw nb::index_error("rows outside the table");
+    require(slot[r] < 0, "rows must be distinct");
+    slot[r] = int32_t(i);
+  }
+  args.slot = slot.data();
+}
+
+// One step on all parameters of one float type; state, rows and scale by parameter.
+template <class T>
+void update(int rule, std::vector<Changed<T>> values, std::vector<std::vector<Changed<T>>> states,
+            std::vector<nb::ndarray<const T, nb::device::cpu>> gradients, std::vector<std::optional<Ids>> rows, double rate,
+            double decay, std::vector<double> scales, std::vector<double> constants) {
+  require(rule >= 0 && rule < rule_count && constants.size() <= 4, "no such rule, or constants of another one");
+  const size_t n = values.size();
+  require(states.size() == n && gradients.size() == n && rows.size() == n && scales.size() == n, "lists differ in length");
+  std::vector<UpdateArgs<T>> all;
+  std::vector<std::vector<int32_t>> slots(n);
+  for (size_t p = 0; p < n; p++) {
+    UpdateArgs<T> args{Rule(rule), 1, values[p].size(), values[p].data(), {}, nullptr, 0, nullptr,
+                       T(rate), T(decay), T(scales[p]), {}};
+    require(int(states[p].size()) == rules[rule].slots, "state of another rule");
+    for (size_t k = 0; k < states[p].size(); k++) {
+      require(states[p][k].size() == values[p].size(), "state of another size");
+      require_aligned(states[p][k]);
+      args.state[k] = states[p][k].data();
+    }
+    for (size_t k = 0; k < constants.size(); k++) args.constant[k] = T(constants[k]);
+    take_gradient(args, values[p], gradients[p], rows[p], slots[p]);
+    if (values[p].size() > 0) all.push_back(args);
+  }
+  std::vector<int> first_task(n + 1);
+  nb::gil_scoped_release release;
+  optimizers<T>().update(all.data(), int(all.size()), first_task.data());
+}
+
+// The first of these arrays (rows contiguous) that has an entry which is not finite, or -1.
+using AnyFloats = nb::ndarray<nb::ro, nb::device::cpu>;
+template <class T> bool finite(const AnyFloats &array) {
+  const size_t last = array.ndim() ? array.ndim() - 1 : 0, columns = array.ndim() ? array.shape(last) : 1;
+  if (array.size() == 0) return true;
+  require(array.ndim() == 0 || columns == 1 || array.stride(last) == 1, "rows must be contiguous");
+  const size_t rows = array.size() / columns, ld = rows == 1 ? columns : size_t(array.stride(last - 1));
+  for (size_t axis = 0; axis + 1 < last; axis++)
+    require(array.stride(axis) == array.stride(axis + 1) * int64_t(array.shape(axis + 1)), "rows must be evenly spaced");
+  require(rows == 1 || array.stride(last - 1) >= 0, "rows must go forward");
+  const T *data = static_cast<const T *>(array.data());
+  require(reinterpret_cast<uintptr_t>(data) % alignof(T) == 0, "arrays must be aligned");
+  nb::gil_scoped_release release;
+  return optimizers<T>().finite(data, rows, columns, ld);
+}
+int first_not_finite(std::vector<AnyFloats> arrays) {
+  for (size_t i = 0; i < arrays.size(); i++) {
+    const bool f = arrays[i].dtype() == nb::dtype<float>(), d = arrays[i].dtype() == nb::dtype<double>();
+    require(f || d, "float32 or float64");
+    if (!(f ? finite<float>(arrays[i]) : finite<double>(arrays[i]))) return int(i);
+  }
+  return -1;
+}
+
+template <class T> void bind(nb::module_ &m) {
+  m.def("update", &update<T>, "rule"_a, "values"_a.noconvert(), "states"_a.noconvert(), "gradients"_a.noconvert(),
+        "rows"_a.noconvert(), "rate"_a, "decay"_a, "scales"_a, "constants"_a);
+}
+
+}  // namespace
+
+void bind_optimizers(nb::module_ &m) {
+  m.def("rules", [] {
+    nb::list all;
+    for (const RuleInfo &rule : rules) all.append(nb::make_tuple(rule.name, rule.slots));
+    return all;
+  }, "(name, state arrays) of every optimizer rule, in the order of their numbers.");
+  m.def("first_not_finite", &first_not_finite, "arrays"_a.noconvert());
+  bind<float>(m);
+  bind<double>(m);
+}
+
+}  // namespace unrolled

@@ -1,0 +1,215 @@
+// bind_recurrent.cpp: a pass of a recurrent layer: plan, project, forward, backward, project_backward.
+#include "bindings.h"
+
+namespace unrolled {
+namespace {
+
+Plan plan_of(Ids index, std::optional<nb::ndarray<const bool, nb::c_contig, nb::device::cpu>> mask, Ids lead, int values,
+             bool reverse, bool row_states) {
+  require(index.ndim() == 2 && lead.ndim() == 1 && lead.shape(0) == index.shape(0), "index (B, T), lead (B,)");
+  if (mask) require(mask->ndim() == 2 && mask->shape(0) == index.shape(0) && mask->shape(1) == index.shape(1), "mask (B, T)");
+  require(index.shape(0) < most && index.shape(1) < most && index.size() + index.shape(0) < most,
+          "a batch has fewer than 2^31 - 2^16 steps");
+  require(values >= 0 && size_t(values) < most, "values: 0 to 2^31 - 2^16");
+  require_aligned(index, lead);
+  if (!all_below(index.data(), index.size(), values)) throw nb::index_error("index outside the table");
+  const uint8_t *m = mask ? reinterpret_cast<const uint8_t *>(mask->data()) : nullptr;
+  nb::gil_scoped_release release;
+  return make_plan(index.data(), m, lead.data(), int(index.shape(0)), int(index.shape(1)), values, reverse, row_states);
+}
+
+// Masks (B, M, D), M = 1 or G, and the row of the batch of each of n values.
+template <class T>
+InputDropout<T> input_dropout(const Maybe<T> &masks, const std::optional<Ids> &owner, size_t n, int G, int D) {
+  require(bool(masks) == bool(owner), "drop and owner, or neither");
+  if (!masks) return {1, nullptr, nullptr};
+  require(masks->ndim() == 3 && (masks->shape(1) == 1 || masks->shape(1) == size_t(G)) && masks->shape(2) == size_t(D),
+          "drop (B, 1 or G, D)");
+  require(owner->size() == n, "owner (n,)");
+  require_aligned(masks, owner);
+  if (!all_below(owner->data(), n, masks->shape(0))) throw nb::index_error("owner outside the batch");
+  return {int(masks->shape(1)), masks->data(), owner->data()};
+}
+
+template <class T>
+Out<T> project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel, Maybe<T> bias, Maybe<T> drop,
+               std::optional<Ids> owner) {
+  const CellInfo &info = cell_info(cell);
+  require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
+  require(units > 0 && size_t(units) < most / 64, "units: 1 to 2^25");
+  require_aligned(table, rows, kernel, bias);
+  const int D = int(table.shape(1)), G = info.gates, H = units;
+  require(kernel.ndim() == 2 && kernel.shape(0) == table.shape(1) && kernel.shape(1) == size_t(G) * H, "kernel (D, G*H)");
+  if (bias) require(bias->size() == size_t(G) * H, "bias (G*H,)");
+  if (rows) {
+    require(rows->size() < most, "rows (n,)");
+    if (!all_below(rows->data(), rows->size(), table.shape(0))) throw nb::index_error("rows outside the table");
+  }
+  const int n = int(rows ? rows->size() : table.shape(0));
+  const InputDropout<T> dropout = input_dropout<T>(drop, owner, n, G, D);
+  New<T> z(n, size_t(G) * padded(H, kernels<T>().lanes));
+  {
+    nb::gil_scoped_release release;
+    kernels<T>().project({CellKind(cell), H, D, n, table.data(), size_t(table.stride(0)),
+                          rows ? rows->data() : nullptr, kernel.data(), data_or_null(bias), dropout, z.data});
+  }
+  return z.give();
+}
+
+template <class T> void check_drop(const Maybe<T> &drop, const Plan &plan, const CellInfo &info, int H) {
+  if (!drop) return;
+  require(drop->ndim() == 3 && drop->shape(0) == size_t(plan.batch) && drop->shape(1) == size_t(info.gates) &&
+          drop->shape(2) == size_t(H), "drop (B, G, H)");
+  require(plan.prefix == 0, "under recurrent dropout rows share no prefix");
+}
+
+template <class T>
+nb::tuple forward(int cell, int activation, int recurrent_activation, const Plan &plan, Packed<T> z,
+                  Packed<T> recurrent_kernel, Maybe<T> recurrent_bias, Maybe<T> h0, Maybe<T> c0, Maybe<T> drop,
+                  bool keep, bool sequences) {
+  const CellInfo &info = cell_info(cell);
+  const Activation a = activation_of(activation), ra = activation_of(recurrent_activation);
+  require_aligned(z, recurrent_kernel, recurrent_bias, h0, c0, drop);
+  const int H = units_of(recurrent_kernel, info), Hp = padded(H, kernels<T>().lanes);
+  require(z.ndim() == 2 && z.shape(0) == size_t(plan.values) && z.shape(1) == size_t(info.gates) * Hp, "z (n, G*Hp)");
+  if (recurrent_bias)
+    require(info.biases == 2 && recurrent_bias->size() == size_t(info.gates) * H, "recurrent_bias (G*H,)");
+  check_shape<T>(h0, plan.initial, H, "h0 (S, H)");
+  check_shape<T>(c0, plan.initial, H, "c0 (S, H)");
+  check_drop<T>(drop, plan, info, H);
+  const bool has_c = info.states == 2, keep_h = keep || sequences;
+  const size_t positions = size_t(plan.prefix) + plan.own, kept = 1 + size_t(plan.prefix) + plan.initial;
+  New<T> h((keep_h ? plan.own : 0) + kept, Hp), c(has_c ? (keep ? plan.own : 0) + kept : 0, Hp);
+  New<T> stash(keep ? positions : 0, size_t(info.slots) * Hp);
+  New<T> last(plan.batch, H), final_h(plan.batch, H), final_c(has_c ? plan.batch : 0, H);
+  {
+    nb::gil_scoped_release release;
+    kernels<T>().forward({CellKind(cell), a, ra, H, plan.view(), z.data(), recurrent_kernel.data(), data_or_null(recurrent_bias), data_or_null(h0),
+                          data_or_null(c0), data_or_null(drop), h.data, has_c ? c.data : nullptr, keep ? stash.data : nullptr, keep_h, keep,
+                          final_h.data, has_c ? final_c.data : nullptr, last.data});
+  }
+  return nb::make_tuple(h.give(), c.give(), stash.give(), last.give(), final_h.give(), final_c.give());
+}
+
+template <class T>
+nb::tuple backward(int cell, int activation, int recurrent_activation, Plan &plan, Packed<T> recurrent_kernel,
+                   Maybe<T> drop, Packed<T> h, Packed<T> c, nb::ndarray<T, nb::c_contig, nb::device::cpu> stash,
+                   std::optional<Matrix<T>> d_outputs, Maybe<T> d_last, Maybe<T> d_final_h, Maybe<T> d_final_c,
+                   bool every_state) {
+  const CellInfo &info = cell_info(cell);
+  const Activation a = activation_of(activation), ra = activation_of(recurrent_activation);
+  require_aligned(recurrent_kernel, drop, h, c, stash, d_outputs, d_last, d_final_h, d_final_c);
+  const int H = units_of(recurrent_kernel, info), Hp = padded(H, kernels<T>().lanes), G = info.gates;
+  const bool has_c = info.states == 2;
+  const size_t positions = size_t(plan.prefix) + plan.own, rows = 1 + positions + plan.initial;
+  check_drop<T>(drop, plan, info, H);
+  require(h.ndim() == 2 && h.shape(0) == rows && h.shape(1) == size_t(Hp), "h (state rows, Hp)");
+  if (has_c) require(c.ndim() == 2 && c.shape(0) == rows && c.shape(1) == size_t(Hp), "c (state rows, Hp)");
+  require(stash.ndim() == 2 && stash.shape(0) == positions && stash.shape(1) == size_t(info.slots) * Hp,
+          "stash (P+N, slots*Hp)");
+  if (d_outputs)
+    require(d_outputs->shape(0) >= 1 + positions && d_outputs->shape(1) == size_t(H) && rows_contiguous(*d_outputs),
+            "d_outputs (1+P+N, H), rows contiguous");
+  check_shape<T>(d_last, plan.batch, H, "d_last (B, H)");
+  check_shape<T>(d_final_h, plan.batch, H, "d_final_h (B, H)");
+  check_shape<T>(d_final_c, plan.batch, H, "d_final_c (B, H)");
+  New<T> d_kernel(H, size_t(G) * H), d_bias(info.biases == 2 ? 1 : 0, size_t(G) * H);
+  New<T> d_h0(plan.initial, H), d_c0(has_c ? plan.initial : 0, H);
+  New<T> d_h(every_state ? 1 + positions : 0, Hp), d_c(every_state && has_c ? 1 + positions : 0, Hp);
+  plan.count_positions();
+  const bool by_value = G * Hp <= most_frequent_columns && plan.frequent_values > 0;
+  New<T> frequent(by_value ? plan.frequent_values : 0, size_t(G) * Hp);
+  if (every_state) std::fill_n(d_h.data, Hp, T(0));  // the blank row: no step writes it
+  if (every_state && has_c) std::fill_n(d_c.data, Hp, T(0));
+  {
+    nb::gil_scoped_release release;
+    kernels<T>().backward({CellKind(cell), a, ra, H, plan.view(), recurrent_kernel.data(), data_or_null(drop), h.data(), has_c ? c.data() : nullptr, stash.data(),
+                           d_outputs ? d_outputs->data() : nullptr, d_outputs ? size_t(d_outputs->stride(0)) : 0,
+                           data_or_null(d_last), data_or_null(d_final_h), data_or_null(d_final_c), d_kernel.data,
+                           info.biases == 2 ? d_bias.data : nullptr, d_h0.data, has_c ? d_c0.data : nullptr,
+                           every_state ? d_h.data : nullptr, every_state && has_c ? d_c.data : nullptr,
+                           by_value ? frequent.data : nullptr,
+                           [](void *p) { static_cast<Plan *>(p)->sort_positions(); }, &plan});
+  }
+  return nb::make_tuple(d_kernel.give(), d_bias.give(), d_h0.give(), d_c0.give(), d_h.give(), d_c.give(),
+                        frequent.give());
+}
+
+template <class T>
+nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel,
+                           Maybe<T> drop, std::optional<Ids> owner, Packed<T> stash, Packed<T> frequent, bool want_kernel,
+                           bool want_bias, bool want_values) {
+  const CellInfo &info = cell_info(cell);
+  require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
+  require(kernel.ndim() == 2 && kernel.shape(0) == table.shape(1) && kernel.shape(1) > 0 &&
+          kernel.shape(1) % info.gates == 0 && kernel.shape(1) / info.gates < most / 64, "kernel (D, G*H)");
+  const int D = int(kernel.shape(0)), G = info.gates, H = int(kernel.shape(1) / G), lanes = kernels<T>().lanes;
+  const int n = plan.values, Dp = padded(D, lanes);
+  require_aligned(table, rows, kernel, stash, frequent);
+  require((rows ? rows->size() : table.shape(0)) == size_t(n), "rows (n,)");
+  if (rows && !all_below(rows->data(), rows->size(), table.shape(0))) throw nb::index_error("rows outside the table");
+  require(stash.ndim() == 2 && stash.shape(0) == size_t(plan.prefix) + plan.own &&
+          stash.shape(1) == size_t(info.slots) * padded(H, lanes), "stash (P+N, slots*Hp)");
+  plan.count_positions();
+  require(frequent.size() == 0 || (frequent.ndim() == 2 && frequent.shape(0) == size_t(plan.frequent_values) &&
+          frequent.shape(1) == size_t(G) * padded(H, lanes)), "frequent (K, G*Hp), as backward gave it");
+  const InputDropout<T> dropout = input_dropout<T>(drop, owner, n, G, D);
+  New<T> d_kernel(want_kernel ? D : 0, size_t(G) * H), d_bias(want_bias ? 1 : 0, size_t(G) * H);
+  New<T> d_values(want_values ? n : 0, Dp);
+  {
+    nb::gil_scoped_release release;
+    plan.sort_positions();
+    kernels<T>().project_backward({CellKind(cell), H, D, plan.view(), table.data(), size_t(table.stride(0)),
+                                   rows ? rows->data() : nullptr, kernel.data(), dropout, stash.data(), nullptr,
+                                   frequent.size() ? frequent.data() : nullptr,
+                                   want_kernel ? d_kernel.data : nullptr, want_bias ? d_bias.data : nullptr,
+                                   want_values ? d_values.data : nullptr, size_t(Dp)});
+  }
+  return nb::make_tuple(d_kernel.give(), d_bias.give(), d_values.give(d_values.rows, D));
+}
+
+template <class T> void bind(nb::module_ &m) {
+  m.def("project", &project<T>, "cell"_a, "units"_a, "table"_a.noconvert(), "rows"_a.noconvert().none(),
+        "kernel"_a.noconvert(), "bias"_a.noconvert().none(), "drop"_a.noconvert().none() = nb::none(),
+        "owner"_a.noconvert().none() = nb::none());
+  m.def("forward", &forward<T>, "cell"_a, "activation"_a, "recurrent_activation"_a, "plan"_a, "z"_a.noconvert(),
+        "recurrent_kernel"_a.noconvert(), "recurrent_bias"_a.noconvert().none(), "h0"_a.noconvert().none(),
+        "c0"_a.noconvert().none(), "drop"_a.noconvert().none(), "keep"_a, "sequences"_a);
+  m.def("backward", &backward<T>, "cell"_a, "activation"_a, "recurrent_activation"_a, "plan"_a,
+        "recurrent_kernel"_a.noconvert(), "drop"_a.noconvert().none(), "h"_a.noconvert(), "c"_a.noconvert(), "stash"_a.noconvert(),
+        "d_outputs"_a.noconvert().none(), "d_last"_a.noconvert().none(), "d_final_h"_a.noconvert().none(),
+        "d_final_c"_a.noconvert().none(), "every_state"_a = false);
+  m.def("project_backward", &project_backward<T>, "cell"_a, "plan"_a, "table"_a.noconvert(),
+        "rows"_a.noconvert().none(), "kernel"_a.noconvert(), "drop"_a.noconvert().none(), "owner"_a.noconvert().none(),
+        "stash"_a.noconvert(), "frequent"_a.noconvert(), "want_kernel"_a, "want_bias"_a,
+        "want_values"_a);
+}
+
+}  // namespace
+
+void bind_recurrent(nb::module_ &m) {
+  nb::class_<Plan>(m, "Plan")
+      .def_ro("batch", &Plan::batch)
+      .def_ro("steps", &Plan::steps)
+      .def_ro("values", &Plan::values)
+      .def_ro("prefix", &Plan::prefix)
+      .def_ro("own", &Plan::own)
+      .def_ro("initial", &Plan::initial)
+      .def_ro("reverse", &Plan::reverse)
+      .def_prop_ro("row_steps", [](const Plan &p) { return p.prefix + p.own; })
+      .def("order", [](const Plan &p) { return vector_of<int32_t>(p.order, {p.order.size()}); })
+      .def("value", [](const Plan &p) { return vector_of<int32_t>(p.value, {p.value.size()}); })
+      .def("previous", [](const Plan &p) { return vector_of<int32_t>(p.previous, {p.previous.size()}); })
+      .def("final_row", [](const Plan &p) { return vector_of<int32_t>(p.final_row, {p.final_row.size()}); })
+      .def("last_row", [](const Plan &p) { return vector_of<int32_t>(p.last_row, {p.last_row.size()}); })
+      .def("shared", [](const Plan &p) { return vector_of<int32_t>(p.shared, {p.shared.size()}); })
+      .def("out_index", [](const Plan &p) {
+        return vector_of<int32_t>(p.out_index(), {size_t(p.batch), size_t(p.steps)});
+      });
+  m.def("plan", &plan_of, "index"_a.noconvert(), "mask"_a.noconvert().none(), "lead"_a.noconvert(), "values"_a,
+        "reverse"_a, "row_states"_a);
+  bind<float>(m);
+  bind<double>(m);
+}
+
+}  // namespace unrolled
