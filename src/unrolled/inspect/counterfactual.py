@@ -1,9 +1,11 @@
-"""What if: another token, one less or one more, a gate held, a unit silenced; and the model runs again.
+"""What if: another token, one less or one more, a gate or unit held, a unit silenced; and the model runs again.
 
 Gates and units are held by weights, so that the production kernel runs: a gate's columns of kernel and
 recurrent_kernel become 0 and its bias the number whose activation is the wanted value. A silenced unit has a candidate
 of 0 (SimpleRNN: its own columns are 0), and nothing of its state is kept (GRU) or shown (LSTM). At some steps only, the
-kernel runs stretch by stretch, with these weights and with the model's own (inspect/stretches.py).
+kernel runs stretch by stretch, with these weights and with the model's own (inspect/stretches.py). No weights give an
+LSTM's or a GRU's hidden state any value: to hold one the kernel runs up to the step, and the state that it hands on is
+overwritten.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ from unrolled import reference
 from unrolled.errors import ShapeError, UnknownNameError, closest
 from unrolled.inspect.reading import embedding_of
 from unrolled.inspect.steps import RecurrentTrace, whole_number
-from unrolled.inspect.stretches import Stretches, running_copy
+from unrolled.inspect.stretches import Overwrite, Stretches, running_copy
 from unrolled.inspect.trace import Trace
 from unrolled.inspect.words import PAD
-from unrolled.layers.gates import gate_name
+from unrolled.layers.gates import GATES, gate_name
 from unrolled.layers.recurrent import Recurrent
 from unrolled.parameters import Array
 from unrolled.printing import Shown, Table, show_number
@@ -143,6 +145,7 @@ def insert(trace: Trace, step: int, token: Any) -> Counterfactual:
 
 def _copy(trace: Trace) -> Any:
     trace.require_same_weights("a counterfactual")
+    trace.require_whole("clamp or ablate")  # the copy would not hold what is held here
     model = type(trace.model).from_config(trace.model.get_config())
     if not model.built:
         model.build_from_data(trace.x[None])
@@ -166,6 +169,8 @@ def _units(traced: RecurrentTrace, units: Any) -> list[int]:
     if units is None:
         return list(range(traced.units))
     asked = list(units) if isinstance(units, Iterable) else [units]
+    if not asked:
+        raise IndexError(f"{traced.label}: got no units. It has {traced.units}: 0 to {traced.units - 1}.")
     return [whole_number(u, traced.units, traced.label, "unit") for u in asked]
 
 
@@ -276,12 +281,51 @@ def _run_held(
 def clamp(trace: Trace, gate: str, value: float, units: Any, layer: str | None, steps: Any) -> Counterfactual:
     """See Trace.clamp."""
     traced, own = _layer(trace, model := _copy(trace), layer)
-    word = gate_name(traced.cell, gate, traced.label)
+    _require_finite(traced, own, value)
+    if gate in ("hidden", "cell") and gate not in GATES[traced.cell]:
+        return _clamp_state(trace, gate, value, _units(traced, units), traced, own, model, _steps(traced, steps))
+    word = _gate(traced, gate)
     activation = traced.activation if word in ("candidate", "hidden") else traced.recurrent_activation
     numbers, at = _units(traced, units), _steps(traced, steps)
     z = pre_activation(activation, float(value), traced.label)
-    who = "all units" if len(numbers) == traced.units else f"units {', '.join(map(str, numbers))}"
-    return _run_held(trace, f"{traced.path}: {word} of {who} held at {value:g}", own, model, {word: z}, numbers, at)
+    what = f"{traced.path}: {word} of {_who(traced, numbers)} held at {value:g}"
+    return _run_held(trace, what, own, model, {word: z}, numbers, at)
+
+
+def _require_finite(traced: RecurrentTrace, own: Recurrent, value: float) -> None:
+    most = float(np.finfo(own.dtype).max)
+    if not -most <= value <= most:  # nor NaN
+        raise ValueError(f"{traced.label}: expected a finite value of {own.dtype}, got {value!r}.")
+
+
+def _gate(traced: RecurrentTrace, gate: str) -> str:
+    """The word of a gate; the error names the hidden state too, which can be held as well."""
+    try:
+        return gate_name(traced.cell, gate, traced.label)
+    except UnknownNameError as error:
+        more = "" if traced.cell == "simple_rnn" else ' Or "hidden", the state.'
+        raise UnknownNameError(f"{error.args[0]}{more}") from None
+
+
+def _who(traced: RecurrentTrace, units: list[int]) -> str:
+    return "all units" if len(units) == traced.units else f"units {', '.join(map(str, units))}"
+
+
+def _clamp_state(
+    trace: Trace, state: str, value: float, units: list[int], traced: RecurrentTrace, own: Recurrent, model: Any,
+    steps: Array | None,
+) -> Counterfactual:  # fmt: skip
+    """Hold the hidden state of an LSTM or a GRU: the kernel's own weights run, and what they hand on is overwritten."""
+    if state == "cell":
+        remedy = "To keep what an LSTM's cell has, hold its forget gate at 1 and its input gate at 0."
+        raise ValueError(
+            f'{traced.label}: of the states only "hidden" can be held, not "cell". '
+            + (remedy if "c" in traced.states else "Only an LSTM has a cell state.")
+        )
+    stretches = Stretches(own, own, steps, Overwrite(units, own.dtype.type(value)))
+    setattr(own, "forward", stretches)  # noqa: B010  of this copy alone, as in _run_held
+    what = f"{traced.path}: hidden of {_who(traced, units)} held at {value:g}{_where(steps)}"
+    return Counterfactual(what, trace, trace.again(model=model))
 
 
 def ablate(trace: Trace, units: Any, layer: str | None, steps: Any) -> Counterfactual:

@@ -119,6 +119,11 @@ def ledger(trace: Trace, layer: str | None = None, target: Any = None) -> Ledger
             "an LSTM's c and a GRU's h are such sums. Use attribution, or leave_one_out."
         )
     lstm = found.cell == "lstm"
+    if not lstm and found.held is not None and found.held.hidden is not None:
+        raise ValueError(
+            f'ledger of "{found.path}": hidden states were held, and a GRU\'s are its memory: a value put in their '
+            "place was written by no token. Use attribution('integrated'), or the ledger of the trace before."
+        )
     gates = {name: np.nan_to_num(g.astype(np.float64)) for name, g in found.gates.items()}
     keep = gates["forget"] if lstm else gates["update"]
     keep = np.where(found.ran[:, None], keep, 1.0)  # a masked step keeps everything
@@ -145,7 +150,7 @@ def ledger(trace: Trace, layer: str | None = None, target: Any = None) -> Ledger
 def _to_logit(trace: Trace, book: Ledger, target: Any) -> Ledger:
     """Share the logit among the tokens where the head is a plain Dense behind the last state."""
     layer = book.layer
-    found = _head(trace, layer)
+    found = _held_at_the_end(layer) or _head(trace, layer)
     if isinstance(found, str):
         if target is not None:
             raise ValueError(f'ledger of "{layer.path}": {found}')
@@ -174,6 +179,16 @@ def _to_logit(trace: Trace, book: Ledger, target: Any) -> Ledger:
     name = trace.output_names[k] if trace.classes is None else repr(trace.output_names[k])
     label = "the logit" if trace.classes is None and len(dense.z) == 1 else f"the logit of {name}"
     return replace(book, target=label, logit=logit, rest=rest, total=total, logit_residual=residual)
+
+
+def _held_at_the_end(layer: RecurrentTrace) -> str:
+    """Why the last hidden state is not the cell's, where it was overwritten; else an empty text."""
+    if layer.held is None or layer.held.hidden is None or not layer.held.steps[layer.times[-1:]].any():
+        return ""
+    return (
+        f"no share of the logit: hidden states of {layer.path} were held at the last step, so what the cell keeps "
+        "does not reach it. Use attribution('integrated')."
+    )
 
 
 def _head(trace: Trace, layer: RecurrentTrace) -> tuple[Any, Array, dict[str, Array]] | str:

@@ -80,6 +80,7 @@ MERGED = {
 
 def to_script(trace: Trace, path: str | os.PathLike[str] | None = None) -> str:
     """See Trace.to_script."""
+    trace.require_whole("to_script")
     text = _Script(trace).text()
     if path is not None:
         Path(path).write_text(text, encoding="utf-8")

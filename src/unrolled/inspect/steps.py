@@ -21,11 +21,24 @@ from unrolled.printing import Shown, Table, show_number
 
 
 @dataclass(frozen=True)
+class HeldHidden:
+    """Hidden states that were overwritten: units; value, of the layer's float type; computed, the kernel's own (T, n).
+
+    computed: of these n units after each step that was held and ran, before the value took its place; NaN elsewhere.
+    """
+
+    units: list[int]
+    value: Any
+    computed: Array
+
+
+@dataclass(frozen=True)
 class Held:
-    """What ran at some steps in place of a layer's own weights: steps (T,) of bool, and those weights."""
+    """What was held at some steps: steps (T,) of bool, the weights that ran there, and hidden: HeldHidden or None."""
 
     steps: Array
     weights: reference.Weights
+    hidden: HeldHidden | None = None
 
 
 @dataclass(eq=False)
@@ -36,7 +49,7 @@ class RecurrentTrace(Shown):
     states (H,) before all; gates {word: (T, H)}, NaN where a masked step did not run; products: what else a step keeps
     (GRU: "recurrent_candidate" h U + b_r, or "reset_hidden" r*h). ran (T,), False where masked; reverse: from the last
     step to the first; weights: copies of kernel, recurrent_kernel, bias as they were; held: what ran in their place at
-    some steps, after clamp or ablate with steps=, else None.
+    some steps, after clamp or ablate with steps=, or the hidden states that clamp("hidden") overwrote; else None.
 
     By word or Keras' letter: gate("forget"), gate("f") or .forget, .f; .h and .c are the states.
     """
@@ -275,7 +288,12 @@ class Step(Shown):
                     before = f"from {show_number(self.before[state][u])}"
                     word = {"h": "hidden", "c": "cell"}[state]
                     rows.append([str(u), word, before, "", "", "", show_number(new[u]), ""])
-        return Table(title, ["unit", "", "x W", "h U", "b", "z", "value", "residual"], rows, notes=parts.notes)
+        notes = list(parts.notes)
+        if layer.held is not None and layer.held.hidden is not None and layer.held.steps[t]:
+            over = layer.held.hidden
+            units = f"unit{'s' * (len(over.units) > 1)} {', '.join(map(str, over.units))}"
+            notes.append(f"hidden of {units} was held at {show_number(over.value)}, whatever the step computed.")
+        return Table(title, ["unit", "", "x W", "h U", "b", "z", "value", "residual"], rows, notes=notes)
 
 
 class Unit(Shown):

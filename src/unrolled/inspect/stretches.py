@@ -1,8 +1,8 @@
-"""A recurrent layer with other weights at some steps: the same kernels run it stretch by stretch.
+"""A recurrent layer with other weights, or hidden states of our own, at some steps: run stretch by stretch.
 
 From step to step a recurrent layer hands on nothing but its states. So the steps up to a change run with the one set of
 weights, those behind it with the other from the states that were handed on: no step is computed by anything but the
-production kernel.
+production kernel. To hold a hidden state, a stretch ends behind every held step, and what it hands on is overwritten.
 """
 
 from __future__ import annotations
@@ -16,10 +16,25 @@ import numpy as np
 from unrolled import reference
 from unrolled.batch import Sequence
 from unrolled.inspect.stash import lanes
-from unrolled.inspect.steps import Held, RecurrentTrace, read_pass
+from unrolled.inspect.steps import Held, HeldHidden, RecurrentTrace, read_pass
 from unrolled.layers.recurrent import Pass, Recurrent
 from unrolled.layers.watch import report, watching
 from unrolled.parameters import Array, Backprop, Gradients, Mode
+
+
+@dataclass(frozen=True)
+class Overwrite:
+    """The hidden state of some units becomes a value after a step."""
+
+    units: list[int]
+    value: Any
+
+    def put(self, h: Array, value: Any, rows: Array) -> Array:
+        """A copy of h (B, ..., H) with these units at a value in some rows (B,) of bool."""
+        changed = h.copy()
+        for unit in self.units:
+            changed[rows, ..., unit] = value
+        return changed
 
 
 @dataclass(frozen=True)
@@ -33,10 +48,13 @@ class Stretch:
 
 
 class Stretches:
-    """Stands in for the forward pass of a copied layer: at the steps (T,) of bool `held` runs, else `layer`."""
+    """Stands in for the forward pass of a copied layer: at the steps (T,) of bool `held` runs, else `layer`.
 
-    def __init__(self, layer: Recurrent, held: Recurrent, steps: Array) -> None:
-        self.layer, self.steps = layer, steps
+    steps None: at all, however many come; hidden: what the hidden state of some units becomes after each of them.
+    """
+
+    def __init__(self, layer: Recurrent, held: Recurrent, steps: Array | None, hidden: Overwrite | None = None) -> None:
+        self.layer, self.steps, self.hidden = layer, steps, hidden
         self.runners = (running_copy(layer), running_copy(held))
 
     @property
@@ -46,20 +64,26 @@ class Stretches:
 
     def flags(self, count: int) -> Array:
         """(count,) True where the held weights run."""
-        found = np.zeros(count, bool)
-        found[: len(self.steps)] = self.steps[:count]
+        found = np.full(count, self.steps is None)
+        if self.steps is not None:
+            found[: len(self.steps)] = self.steps[:count]
         return found
+
+    def pieces(self, flags: Array) -> list[slice]:
+        """The stretches: steps alike run together, but each alone where a hidden state is overwritten after it."""
+        change = np.diff(flags) if self.hidden is None else flags[1:] | flags[:-1]
+        edges = [0, *(np.flatnonzero(change) + 1).tolist(), len(flags)]
+        return [slice(a, b) for a, b in pairwise(edges)]
 
     def __call__(self, x: Sequence, mode: Mode, initial_state: Any = None) -> tuple[Any, Backprop]:
         """As Recurrent.forward, without return_state."""
         layer, (batch, count, _) = self.layer, x.shape
         flags = self.flags(count)
-        edges = [0, *(np.flatnonzero(np.diff(flags)) + 1).tolist(), count]
-        pieces = [slice(a, b) for a, b in pairwise(edges)]
+        pieces = self.pieces(flags)
         blank = [np.zeros((batch, layer.units), layer.dtype)] * layer.kind.states
         states: Any = layer._initial_states(batch, initial_state) or blank
         parts: list[Stretch] = []
-        backs: list[tuple[Sequence, Backprop]] = []
+        backs: list[tuple[Sequence, Array | None, Backprop]] = []
         outputs: list[Array] = []
         for piece in pieces[::-1] if layer.go_backwards else pieces:
             mask = None if x.mask is None else np.ascontiguousarray(x.mask[:, piece])
@@ -68,14 +92,21 @@ class Stretches:
             with watching(lambda event, _, values, seen=seen: seen.append(values["ran"]) if event == "pass" else None):  # type: ignore[misc]
                 (y, *states), back = self.runners[int(flags[piece.start])].forward(part, mode, states)
             parts.append(Stretch(piece, bool(flags[piece.start]), part, seen[0]))
-            backs.append((y, back))
             outputs.append(y.to_array())
-        report("stretches", layer, x=x, parts=parts, weights=self.weights)
+            over = None  # the rows whose hidden state is overwritten: a masked step does not run, held or not
+            if self.hidden is not None and flags[piece.start]:
+                over = np.ones(batch, bool) if mask is None else mask[:, 0]
+                outputs[-1] = self.hidden.put(outputs[-1], self.hidden.value, over)
+                states[0] = self.hidden.put(states[0], self.hidden.value, over)
+            backs.append((y, over, back))
+        report("stretches", layer, x=x, parts=parts, weights=self.weights, hidden=self.hidden)
         if layer.stateful:
             layer.states = states
         return self._joined(x, np.concatenate(outputs, axis=1), backs)
 
-    def _joined(self, x: Sequence, values: Array, backs: list[tuple[Sequence, Backprop]]) -> tuple[Any, Backprop]:
+    def _joined(
+        self, x: Sequence, values: Array, backs: list[tuple[Sequence, Array | None, Backprop]]
+    ) -> tuple[Any, Backprop]:
         """The outputs (B, T, H) in running order as one; a masked step repeats the output before it, zeros at first."""
         batch, count, units = values.shape
         shown = np.broadcast_to(np.arange(count), (batch, count))
@@ -92,8 +123,11 @@ class Stretches:
             else:
                 np.add.at(d, index[:, -1], d_y)
             rows, end, d_x, d_states = d[:-1].reshape(values.shape), count, 0.0, [None] * self.layer.kind.states
-            for y, back in reversed(backs):
+            for y, over, back in reversed(backs):
                 own = rows[:, end - y.shape[1] : end]
+                if over is not None and self.hidden is not None:  # nothing before the step moves what is held
+                    own = self.hidden.put(own, 0, over)
+                    d_states = [None if d is None else self.hidden.put(d, 0, over) for d in d_states[:1]] + d_states[1:]
                 more, d_states = back((y.collect(np.ascontiguousarray(own)), *d_states), gradients)
                 d_x, end = d_x + more, end - y.shape[1]
             return np.asarray(d_x)
@@ -115,8 +149,9 @@ def running_copy(layer: Recurrent) -> Recurrent:
 
 
 def read_stretches(
-    layer: Recurrent, parts: list[Stretch], row: int, tokens: list[str], own: Any, held: Any, values: Array
-) -> RecurrentTrace:
+    layer: Recurrent, parts: list[Stretch], row: int, tokens: list[str], own: Any, held: Any, values: Array,
+    hidden: Overwrite | None,
+) -> RecurrentTrace:  # fmt: skip
     """One row of a pass that ran in stretches (in running order), as one trace."""
     width = lanes(layer.dtype)
     found = [
@@ -130,7 +165,13 @@ def read_stretches(
     def join(name: str) -> dict[str, Array]:
         return {key: np.concatenate([getattr(one, name)[key] for one in in_time]) for key in getattr(found[0], name)}
 
+    ran, states, over = np.concatenate([one.ran for one in in_time]), join("states"), None
+    if hidden is not None:
+        at = flags & ran
+        over = HeldHidden(hidden.units, hidden.value, states["h"][:, hidden.units])
+        over.computed[~at] = np.nan
+        states["h"] = hidden.put(states["h"], hidden.value, at)
     return replace(
-        found[0], tokens=tokens, ran=np.concatenate([one.ran for one in in_time]), x=values, states=join("states"),
-        gates=join("gates"), products=join("products"), held=Held(flags, held),
+        found[0], tokens=tokens, ran=ran, x=values, states=states, gates=join("gates"), products=join("products"),
+        held=Held(flags, held, over),
     )  # fmt: skip

@@ -203,11 +203,16 @@ class Trace(Shown):
             )
 
     def require_whole(self, what: str) -> None:
-        """Check that no gate was held at some steps only.
+        """Check that no gate was held at some steps only, and no hidden state.
 
         Raises: ValueError.
         """
         held = [path for path, layer in self.recurrent.items() if layer.held is not None]
+        if held and self.recurrent[held[0]].held.hidden is not None:  # type: ignore[union-attr]
+            raise ValueError(
+                f'{self.label}: {what} needs states that follow from the weights, and hidden states of "{held[0]}" '
+                "were held. Use the trace before (.before of the counterfactual)."
+            )
         if held:
             raise ValueError(
                 f'{self.label}: {what} needs one set of weights for all steps, and "{held[0]}" was held at some of '
@@ -322,10 +327,15 @@ class Trace(Shown):
         return insert(self, step, token)
 
     def clamp(self, gate: str, value: float, units: Any = None, layer: str | None = None, steps: Any = None) -> Any:
-        """The same input with a gate held at a value: a Counterfactual.
+        """The same input with a gate, or with gate="hidden" the hidden state, held at a value: a Counterfactual.
 
-        Args:    units: their numbers, all by default; layer: name or path, the last recurrent layer by default; steps:
-                 a number, a list of them, a slice, or a word (all its places); all by default.
+        "hidden": after each of these steps h of these units is the value, whatever the step computed, and it is what
+        later steps, the layers above and Dense see. Any finite value; of a SimpleRNN, one its activation takes. The
+        gates, and an LSTM's cell, run on by their own equations. A masked step does not run, held or not.
+
+        Args:    gate: by word or Keras' letter; units: their numbers, all by default; layer: name or path, the last
+                 recurrent layer by default; steps: a number, a list of them, a slice, or a word (all its places); all
+                 by default.
         Raises:  IndexError, UnknownNameError or ValueError saying which steps, units, gates and values there are.
         """
         from unrolled.inspect.counterfactual import clamp

@@ -180,9 +180,9 @@ class _Seen:
             layer, x, ran, lanes(layer.dtype), self.row, self._tokens(x), self._weights(layer), self.array(x)
         )
 
-    def _stretches(self, layer: Recurrent, x: Steps, parts: Any, weights: Any) -> None:
+    def _stretches(self, layer: Recurrent, x: Steps, parts: Any, weights: Any, hidden: Any) -> None:
         self.trace.recurrent[layer.path] = read_stretches(
-            layer, parts, self.row, self._tokens(x), self._weights(layer), weights, self.array(x)
+            layer, parts, self.row, self._tokens(x), self._weights(layer), weights, self.array(x), hidden
         )
 
     def _weights(self, layer: Recurrent) -> reference.Weights:

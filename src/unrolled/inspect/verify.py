@@ -187,6 +187,15 @@ def _run_with(layer: RecurrentTrace, t: Array, weights: reference.Weights) -> tu
 def _steps(layer: RecurrentTrace) -> Iterator[Check]:
     t, tolerance = layer.times, tolerance_of(layer.states["h"])
     states, saved = _run_step(layer, t)
+    if layer.held is not None and layer.held.hidden is not None:
+        hidden, at = layer.held.hidden, layer.held.steps[t]
+        computed = np.full_like(hidden.computed, np.nan, np.float64)
+        computed[t[at]] = states[0][at][:, hidden.units]
+        what = f"{layer.path}: h of held units as computed, step by step"
+        yield compare(what, hidden.computed, computed, tolerance, ("step", "held unit"))
+        put = layer.states["h"][t[at]][:, hidden.units]
+        yield _same(f"{layer.path}: h of held units is the value", put, np.full_like(put, hidden.value), ("held step",))
+        states[0][np.ix_(at, np.array(hidden.units))] = hidden.value
     for gate, values in layer.gates.items():
         expected = np.full_like(values, np.nan, np.float64)
         expected[t] = saved[gate]
@@ -196,7 +205,7 @@ def _steps(layer: RecurrentTrace) -> Iterator[Check]:
         expected[t] = new
         yield compare(f"{layer.path}: {name}, step by step", layer.states[name], expected, tolerance, ("step", "unit"))
     if layer.held is not None:
-        return  # two sets of weights: the reference runs one from start to end
+        return  # the reference runs one set of weights from start to end, and overwrites nothing
     ran = _alone(layer)
     for name, values in ran.states.items():
         alone = values[0, ::-1] if layer.reverse else values[0]
