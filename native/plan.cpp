@@ -9,6 +9,12 @@ namespace {
 
 std::mutex sorting;  // two Python threads may hold one plan
 
+void count_by_value(const int32_t *value, size_t m, int n, std::vector<int32_t> &bucket) {
+  bucket.assign(n + 1, 0);
+  for (size_t i = 0; i < m; i++) bucket[value[i] + 1]++;
+  for (int v = 0; v < n; v++) bucket[v + 1] += bucket[v];
+}
+
 void place_by_value(const int32_t *value, size_t m, const std::vector<int32_t> &bucket, std::vector<int32_t> &by_value) {
   by_value.resize(m);
   std::vector<int32_t> next(bucket.begin(), bucket.end() - 1);
@@ -16,12 +22,6 @@ void place_by_value(const int32_t *value, size_t m, const std::vector<int32_t> &
 }
 
 }  // namespace
-
-void count_by_value(const int32_t *value, size_t m, int n, std::vector<int32_t> &bucket) {
-  bucket.assign(n + 1, 0);
-  for (size_t i = 0; i < m; i++) bucket[value[i] + 1]++;
-  for (int v = 0; v < n; v++) bucket[v + 1] += bucket[v];
-}
 
 void sort_by_value(const int32_t *value, size_t m, int n, std::vector<int32_t> &bucket,
                    std::vector<int32_t> &by_value) {

@@ -35,7 +35,6 @@ Plan make_plan(const int32_t *index, const uint8_t *mask, const int32_t *lead, i
                bool reverse, bool row_states);
 
 // bucket (n+1,) and by_value (m,): the places 0 .. m-1 sorted by value, in order within a value.
-void count_by_value(const int32_t *value, size_t m, int n, std::vector<int32_t> &bucket);
 void sort_by_value(const int32_t *value, size_t m, int n, std::vector<int32_t> &bucket, std::vector<int32_t> &by_value);
 
 }  // namespace unrolled

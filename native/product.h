@@ -201,20 +201,6 @@ template <class T> static inline void add_rows(const T *const *b, int N, int K, 
 
 constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
-// A matrix (K, N) cut into panels of up to 4 vectors of columns, each stored [k][C][W], columns padded with zeros to a
-// multiple of W. fill(v, k, lanes) writes the W entries of vector column v at row k.
-template <class T, class F> static void pack_panels(int K, int N, T *out, const F &fill) {
-  constexpr int W = width<T>;
-  const int vectors = (N + W - 1) / W, panels = (vectors + panel_columns - 1) / panel_columns;
-  unrolled::parallel_for(panels, [&](int panel) {
-    const int first = panel * panel_columns;
-    const int columns = vectors - first < panel_columns ? vectors - first : panel_columns;
-    T *to = out + size_t(first) * W * K;
-    for (int k = 0; k < K; k++)
-      for (int j = 0; j < columns; j++, to += W) fill(first + j, k, to);
-  });
-}
-
 // c[i] = init + a[i] B for rows i in [first, last), B in panels (K, N); a_row(i), c_row(i) give pointers. init: a row (N,)
 // for all, or null. N is padded to a multiple of W.
 template <class T, class A, class C>

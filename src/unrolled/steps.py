@@ -230,7 +230,7 @@ class Steps(ABC):
             feed.check_steps(samples.lengths, by_step.lengths, x_name, y_name)
         checked = self._check(samples, x, x_name)
         shape: Shape = tuple(self.output_shape)
-        dtype = self.parameters[0].dtype if self.parameters else np.dtype(np.float32)
+        dtype = next((p.dtype for p in self.parameters), np.dtype(np.float32))
         prepared = self.loss.prepare(labels, shape, dtype, y_name)
         per_step = prepared.shape[1] if len(shape) == 3 and by_step is None else None
         weighed = labels if by_step is None else np.zeros((len(samples), 1, 1))  # refuses classes, a label a step

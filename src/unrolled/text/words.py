@@ -18,7 +18,8 @@ _TOKEN = (
     rf"|{_JOINED}(?:\u200D{_JOINED})*"  # an emoji, of several people and of any skin
     r"|\p{Regional_Indicator}{2}"  # a flag
 )
-_ASCII_TOKEN = re.compile(r"[0-9a-z_]++(?:'[a-z]++)*+")  # what _TOKEN finds in lower-case ASCII, three times as fast
+# What _TOKEN finds in lower-case ASCII, three times as fast. Not possessive: Python 3.11.2 gets that wrong with groups.
+_ASCII_TOKEN = re.compile(r"[0-9a-z_]+(?:'[a-z]+)*")
 
 
 @cache
