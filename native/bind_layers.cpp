@@ -110,20 +110,15 @@ template <class T> Out<T> collect(Ids index, Packed<T> d, int n) {
   return out.give();
 }
 
-using Mask = std::optional<nb::ndarray<const bool, nb::c_contig, nb::device::cpu>>;
-
 template <class T>
 PoolView<T> pool_view(const Matrix<T> &table, const std::optional<Ids> &rows, const Ids &index, const Mask &mask) {
   require(table.shape(1) > 0 && rows_contiguous(table), "table (V, F), rows contiguous");
   require(index.ndim() == 2 && index.shape(0) < most && index.shape(1) < most && index.size() < most, "index (B, T)");
   require_aligned(table, rows, index);
-  if (mask) require(mask->ndim() == 2 && mask->shape(0) == index.shape(0) && mask->shape(1) == index.shape(1), "mask (B, T)");
-  require(!rows || rows->size() < most, "rows (n,)");
-  if (rows && !all_below(rows->data(), rows->size(), table.shape(0))) throw nb::index_error("rows outside the table");
-  if (!all_below(index.data(), index.size(), rows ? rows->size() : table.shape(0)))
-    throw nb::index_error("index outside the table");
+  const uint8_t *kept = check_mask(mask, index);
+  if (!all_below(index.data(), index.size(), count_rows<T>(table, rows))) throw nb::index_error("index outside the table");
   return {int(index.shape(0)), int(index.shape(1)), int(table.shape(1)), table.data(), size_t(table.stride(0)),
-          rows ? rows->data() : nullptr, index.data(), mask ? reinterpret_cast<const uint8_t *>(mask->data()) : nullptr};
+          rows ? rows->data() : nullptr, index.data(), kept};
 }
 
 template <class T>

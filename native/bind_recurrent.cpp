@@ -4,18 +4,16 @@
 namespace unrolled {
 namespace {
 
-Plan plan_of(Ids index, std::optional<nb::ndarray<const bool, nb::c_contig, nb::device::cpu>> mask, Ids lead, int values,
-             bool reverse, bool row_states) {
+Plan plan_of(Ids index, Mask mask, Ids lead, int values, bool reverse, bool row_states) {
   require(index.ndim() == 2 && lead.ndim() == 1 && lead.shape(0) == index.shape(0), "index (B, T), lead (B,)");
-  if (mask) require(mask->ndim() == 2 && mask->shape(0) == index.shape(0) && mask->shape(1) == index.shape(1), "mask (B, T)");
+  const uint8_t *kept = check_mask(mask, index);
   require(index.shape(0) < most && index.shape(1) < most && index.size() + index.shape(0) < most,
           "a batch has fewer than 2^31 - 2^16 steps");
   require(values >= 0 && size_t(values) < most, "values: 0 to 2^31 - 2^16");
   require_aligned(index, lead);
   if (!all_below(index.data(), index.size(), values)) throw nb::index_error("index outside the table");
-  const uint8_t *m = mask ? reinterpret_cast<const uint8_t *>(mask->data()) : nullptr;
   nb::gil_scoped_release release;
-  return make_plan(index.data(), m, lead.data(), int(index.shape(0)), int(index.shape(1)), values, reverse, row_states);
+  return make_plan(index.data(), kept, lead.data(), int(index.shape(0)), int(index.shape(1)), values, reverse, row_states);
 }
 
 // Masks (B, M, D), M = 1 or G, and the row of the batch of each of n values.
@@ -41,11 +39,7 @@ Out<T> project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Pa
   const int D = int(table.shape(1)), G = info.gates, H = units;
   require(kernel.ndim() == 2 && kernel.shape(0) == table.shape(1) && kernel.shape(1) == size_t(G) * H, "kernel (D, G*H)");
   if (bias) require(bias->size() == size_t(G) * H, "bias (G*H,)");
-  if (rows) {
-    require(rows->size() < most, "rows (n,)");
-    if (!all_below(rows->data(), rows->size(), table.shape(0))) throw nb::index_error("rows outside the table");
-  }
-  const int n = int(rows ? rows->size() : table.shape(0));
+  const int n = int(count_rows<T>(table, rows));
   const InputDropout<T> dropout = input_dropout<T>(drop, owner, n, G, D);
   New<T> z(n, size_t(G) * padded(H, kernels<T>().lanes));
   {
@@ -146,8 +140,7 @@ nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<
   const int D = int(kernel.shape(0)), G = info.gates, H = int(kernel.shape(1) / G), lanes = kernels<T>().lanes;
   const int n = plan.values, Dp = padded(D, lanes);
   require_aligned(table, rows, kernel, stash, frequent);
-  require((rows ? rows->size() : table.shape(0)) == size_t(n), "rows (n,)");
-  if (rows && !all_below(rows->data(), rows->size(), table.shape(0))) throw nb::index_error("rows outside the table");
+  require(count_rows<T>(table, rows) == size_t(n), "rows (n,)");
   require(stash.ndim() == 2 && stash.shape(0) == size_t(plan.prefix) + plan.own &&
           stash.shape(1) == size_t(info.slots) * padded(H, lanes), "stash (P+N, slots*Hp)");
   plan.count_positions();

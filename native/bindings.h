@@ -78,6 +78,7 @@ template <class T> using Packed = nb::ndarray<const T, nb::c_contig, nb::device:
 template <class T> using Out = nb::ndarray<nb::numpy, T>;
 using Ids = nb::ndarray<const int32_t, nb::c_contig, nb::device::cpu>;
 template <class T> using Maybe = std::optional<Packed<T>>;
+using Mask = std::optional<nb::ndarray<const bool, nb::c_contig, nb::device::cpu>>;
 
 inline void require(bool ok, const char *what) {
   if (!ok) throw nb::value_error(what);
@@ -154,6 +155,21 @@ template <class A> bool aligned(const A &array) {
 template <class A> bool aligned(const std::optional<A> &array) { return !array || aligned(*array); }
 template <class... A> void require_aligned(const A &...arrays) {
   require((aligned(arrays) && ...), "arrays must be aligned: copy them first");
+}
+
+// A mask of the steps of index (B, T) as bytes, or null.
+inline const uint8_t *check_mask(const Mask &mask, const Ids &index) {
+  if (!mask) return nullptr;
+  require(mask->ndim() == 2 && mask->shape(0) == index.shape(0) && mask->shape(1) == index.shape(1), "mask (B, T)");
+  return reinterpret_cast<const uint8_t *>(mask->data());
+}
+
+// How many rows of a table are meant: those of `rows`, which must lie in it, or all.
+template <class T> size_t count_rows(const Matrix<T> &table, const std::optional<Ids> &rows) {
+  if (!rows) return table.shape(0);
+  require(rows->size() < most, "rows (n,)");
+  if (!all_below(rows->data(), rows->size(), table.shape(0))) throw nb::index_error("rows outside the table");
+  return rows->size();
 }
 
 // A layer's H from its recurrent kernel.

@@ -16,20 +16,6 @@ struct GateColumns {
 
 constexpr int worth_sharing = 1 << 15;  // entries from which packing is shared out among threads
 
-// A matrix (K, N) cut into panels of up to 4 vectors of columns, each stored [k][C][W], columns padded with zeros to a
-// multiple of W. fill(v, k, lanes) writes the W entries of vector column v at row k.
-template <class T, class F> static void pack_panels(int K, int N, T *out, const F &fill) {
-  constexpr int W = width<T>;
-  const int vectors = (N + W - 1) / W, panels = (vectors + panel_columns - 1) / panel_columns;
-  unrolled::parallel_if(size_t(K) * vectors * W >= worth_sharing, panels, [&](int panel) {
-    const int first = panel * panel_columns;
-    const int columns = vectors - first < panel_columns ? vectors - first : panel_columns;
-    T *to = out + size_t(first) * W * K;
-    for (int k = 0; k < K; k++)
-      for (int j = 0; j < columns; j++, to += W) fill(first + j, k, to);
-  });
-}
-
 // W entries of which `some` are there; the others are zeros.
 template <class T> static inline void take_lanes(T *to, const T *from, int some) {
   constexpr int W = width<T>;
@@ -67,7 +53,23 @@ template <class T> static void pack_by_unit(const T *kernel, int rows, const Gat
   });
 }
 
-// The same columns transposed: panels, as pack_panels makes them, of a matrix (gates*Hp in packed order, rows).
+// The same columns side by side in panels of up to 4 vectors, each [row][vector][W]: for panels_product.
+template <class T> static void pack_in_panels(const T *kernel, int rows, const GateColumns &columns, T *out) {
+  constexpr int W = width<T>;
+  const int vectors = columns.gates * round_up(columns.H, W) / W, panels = (vectors + panel_columns - 1) / panel_columns;
+  unrolled::parallel_if(size_t(rows) * vectors * W >= worth_sharing, panels, [&](int panel) {
+    const int first = panel * panel_columns;
+    const int last = first + panel_columns < vectors ? first + panel_columns : vectors;
+    T *to = out + size_t(first) * W * rows;
+    for (int k = 0; k < rows; k++)
+      for (int v = first; v < last; v++, to += W) {
+        const int unit = v / columns.gates * W;
+        take_lanes<T>(to, kernel + k * columns.row_length() + columns.of(v % columns.gates, unit), columns.H - unit);
+      }
+  });
+}
+
+// The same columns transposed: panels of a matrix (gates*Hp in packed order, rows).
 template <class T> static void pack_transposed(const T *kernel, int rows, const GateColumns &columns, T *out) {
   constexpr int W = width<T>;
   const int H = columns.H, gates = columns.gates, K = gates * round_up(H, W), vectors = (rows + W - 1) / W;

@@ -201,22 +201,28 @@ template <class T> static inline void add_rows(const T *const *b, int N, int K, 
 
 constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
+// out[r] = init[r] + a[r] B for n <= 96 rows, B in panels (K, N); init or null: zeros.
+template <class T>
+static void panels_product(int n, const T *const *a, int K, int N, const T *panels, const T *const *init, T *const *out) {
+  constexpr int W = width<T>;
+  for (int at = 0; at < N;) {
+    const int columns = (N - at) / W < panel_columns ? (N - at) / W : panel_columns;
+    rows_product<T>(columns, n, a, panels + size_t(at) * K, K, init, out, at);
+    at += columns * W;
+  }
+}
+
 // c[i] = init + a[i] B for rows i in [first, last), B in panels (K, N); a_row(i), c_row(i) give pointers. init: a row (N,)
 // for all, or null. N is padded to a multiple of W.
 template <class T, class A, class C>
 static void multiply_rows(int first, int last, int K, int N, const T *panels, const T *init, const A &a_row,
                           const C &c_row) {
-  constexpr int W = width<T>;
   const T *a[most_together], *from[most_together];
   T *to[most_together];
   for (int i = first; i < last; i += most_together) {
     const int n = last - i < most_together ? last - i : most_together;
     for (int r = 0; r < n; r++) a[r] = a_row(i + r), to[r] = c_row(i + r), from[r] = init;
-    for (int at = 0; at < N;) {
-      const int columns = (N - at) / W < panel_columns ? (N - at) / W : panel_columns;
-      rows_product<T>(columns, n, a, panels + size_t(at) * K, K, init ? from : nullptr, to, at);
-      at += columns * W;
-    }
+    panels_product<T>(n, a, K, N, panels, init ? from : nullptr, to);
   }
 }
 

@@ -17,9 +17,7 @@ template <template <class> class Cell, class T> struct Projection {
     if (args.drop.masks) return DroppedProjection<G, T>::forward(args);
     const int H = args.H, Hp = round_up(H, W), N = G * Hp, D = args.D;
     Scratch<T> panels(size_t(D) * N), bias(N);
-    pack_panels<T>(D, N, panels, [&](int v, int k, T *to) {
-      take_lanes<T>(to, args.kernel + (size_t(k) * G + v % G) * H + v / G * W, H - v / G * W);
-    });
+    pack_in_panels<T>(args.kernel, D, {H, G, 0, G}, panels);
     pack_row<T>(args.bias, {H, G, 0, G}, bias);
     const auto a_row = [&](int i) { return args.table + size_t(args.rows ? args.rows[i] : i) * args.ld; };
     const auto c_row = [&](int i) { return args.z + size_t(i) * N; };

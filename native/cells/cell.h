@@ -49,17 +49,6 @@ struct RecurrentMap {
   int stash_a, b, columns, first_gate, gates;
 };
 
-// out = init + a B for all panels of B (K, Hp): the way back through a packed transposed kernel.
-template <class T>
-static void back_through(int Hp, int K, int n, const T *const *a, const T *b, const T *const *init, T *const *out) {
-  constexpr int W = width<T>;
-  for (int at = 0; at < Hp;) {
-    const int columns = (Hp - at) / W < panel_columns ? (Hp - at) / W : panel_columns;
-    rows_product<T>(columns, n, a, b + size_t(at) * K, K, init, out, at);
-    at += columns * W;
-  }
-}
-
 // The recurrent kernels of `gates` gates from first_gate on, for state_product and state_gradient (unless null).
 template <class T>
 static void pack_state(const Weights<T> &w, const T *U, int all_gates, int first_gate, int gates, T *forward, T *backward) {
@@ -90,12 +79,12 @@ template <class T> static inline void take_gate(int Hp, int gates, int g, const 
 template <class T>
 static void state_gradient(const Weights<T> &w, const BackwardStep<T> &s, int gates, const T *const *init, T *const *out) {
   constexpr int W = width<T>;
-  if (!w.apart) return back_through<T>(w.Hp, gates * w.Hp, s.n, s.stash, w.backward, init, out);
+  if (!w.apart) return panels_product<T>(s.n, s.stash, gates * w.Hp, w.Hp, w.backward, init, out);
   T *dz[most_together], *d[most_together];
   for (int r = 0; r < s.n; r++) dz[r] = s.scratch[r] + w.Hp, d[r] = s.scratch[r] + 2 * w.Hp;
   for (int g = 0; g < gates; g++) {
     for (int r = 0; r < s.n; r++) take_gate<T>(w.Hp, gates, g, s.stash[r], dz[r]);
-    back_through<T>(w.Hp, w.Hp, s.n, dz, w.backward + size_t(g) * w.Hp * w.Hp, nullptr, d);
+    panels_product<T>(s.n, dz, w.Hp, w.Hp, w.backward + size_t(g) * w.Hp * w.Hp, nullptr, d);
     for (int r = 0; r < s.n; r++)
       for (int u = 0; u < w.Hp; u += W) {
         const Vec<T> before = g ? load<T>(out[r] + u) : init ? load<T>(init[r] + u) : Vec<T>{};

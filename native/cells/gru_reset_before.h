@@ -66,7 +66,7 @@ template <class T> struct GruResetBefore {
         store<T>(s.dh[r] + u, dh * z);
       }
     }
-    back_through<T>(w.Hp, w.Hp, s.n, dg, w.backward2, nullptr, s.scratch);  // d(r h)
+    panels_product<T>(s.n, dg, w.Hp, w.Hp, w.backward2, nullptr, s.scratch);  // d(r h)
     for (int r = 0; r < s.n; r++)
       for (int u = 0; u < w.Hp; u += W) {
         T *q = s.stash[r] + size_t(u) * 2 + W;
