@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,13 @@ from unrolled.columns import as_list, as_texts
 from unrolled.errors import ShapeError, require_extra
 from unrolled.evaluation import METRICS, draws, interval, judge
 from unrolled.parameters import Array
+from unrolled.sources import slices
 from unrolled.text import split_words
+from unrolled.text.packed import BLOCK, count_each
 
 LOGISTIC = "TF-IDF logistic regression"
 MAJORITY = "the most frequent class"
 _GROUP = 500  # texts counted at a time
-_BLOCK = 1 << 20  # counts weighed at a time: NumPy makes int64 of the columns it looks up
 _COLUMNS = 2**18  # 2**20 is no better on IMDB's training rows, and its solver takes 200 MB more
 
 
@@ -74,12 +75,15 @@ def tfidf_logistic(
         dtype=np.float32,
     )
     counts = _count(hashing, texts)
-    rarity = np.log((1 + len(texts)) / (1 + _rows_with_each(counts))).astype(np.float32) + 1
+    rows_with_each = count_each(counts.indices, _COLUMNS)
+    rarity = np.log((1 + len(texts)) / (1 + rows_with_each)).astype(np.float32) + 1
     # sag keeps a few numbers a column; lbfgs a workspace of 200 MB, and it took a minute for three classes of tweets.
     model = linear.LogisticRegression(C=C, solver="sag", tol=1e-3, max_iter=100, random_state=0)
     model.fit(_weigh(counts, rarity), labels)
     del counts
-    groups = [model.predict_proba(_weigh(hashing.transform(group), rarity)) for group in _groups(tests)]
+    groups = [
+        model.predict_proba(_weigh(hashing.transform(tests[group]), rarity)) for group in slices(len(tests), _GROUP)
+    ]
     probabilities: Array = np.concatenate(groups) if groups else np.empty((0, len(model.classes_)))
     return probabilities.astype(np.float64)
 
@@ -91,8 +95,8 @@ def _count(hashing: Any, texts: list[str]) -> Any:
     """
     room = sum(map(len, texts)) // 3 + 1  # more than English has; untouched pages cost nothing
     columns, values, starts = np.empty(room, np.int32), np.empty(room, np.float32), [0]
-    for group in _groups(texts):
-        counted = hashing.transform(group)
+    for group in slices(len(texts), _GROUP):
+        counted = hashing.transform(texts[group])
         start, end = starts[-1], starts[-1] + counted.nnz
         if end > len(columns):
             columns.resize(end + end // 4, refcheck=False)
@@ -104,20 +108,6 @@ def _count(hashing: Any, texts: list[str]) -> Any:
     return sparse.csr_matrix(arrays, shape=(len(texts), hashing.n_features), copy=False)
 
 
-def _blocks(counts: Any) -> Iterator[slice]:
-    """Where to cut the entries of a sparse matrix."""
-    for start in range(0, counts.nnz, _BLOCK):
-        yield slice(start, start + _BLOCK)
-
-
-def _rows_with_each(counts: Any) -> Array:
-    """(columns,) the number of rows that have an entry there."""
-    rows = np.zeros(counts.shape[1], np.int64)
-    for block in _blocks(counts):
-        rows += np.bincount(counts.indices[block], minlength=len(rows))
-    return rows
-
-
 def _weigh(counts: Any, rarity: Array) -> Any:
     """Counts as 1 + log(count), times rarity (columns,), rows of length 1; in place.
 
@@ -125,14 +115,9 @@ def _weigh(counts: Any, rarity: Array) -> Any:
     """
     np.log(counts.data, out=counts.data)
     counts.data += 1
-    for block in _blocks(counts):
+    for block in slices(counts.nnz, BLOCK):
         counts.data[block] *= rarity[counts.indices[block]]
     return require_extra("sklearn.preprocessing", "sklearn", "unrolled.baselines").normalize(counts, copy=False)
-
-
-def _groups(texts: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(texts), _GROUP):
-        yield texts[start : start + _GROUP]
 
 
 @dataclass(frozen=True)

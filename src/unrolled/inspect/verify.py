@@ -120,11 +120,12 @@ def verify(trace: Trace, y: Any = None) -> Report:
     checks += _outputs(trace)
     for dense in trace.dense.values():
         checks += _dense(dense)
-    if trace.weights.same(trace.model.parameters):
+    unchanged = trace.weights.same(trace.model.parameters)
+    if unchanged:
         with trace.started():
             predicted = trace.model.predict_on_batch(trace.x[None])[0]
         checks.append(_same("output is predict's", trace.output, predicted, ("step",) if trace.output.ndim > 1 else ()))
-    if trace.weights.same(trace.model.parameters) and not any(layer.held for layer in trace.recurrent.values()):
+    if unchanged and not any(layer.held for layer in trace.recurrent.values()):
         back = _way_back(trace, y)
         alone: dict[str, Array] = {}
         for path, gradient in back.layers.items():

@@ -9,6 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from unrolled.parameters import Array
+from unrolled.sources import slices
+
+BLOCK = 1 << 20  # ids at a time: NumPy makes int64 of what it counts or looks up
+
+
+def count_each(ids: Array, size: int) -> Array:
+    """(size,) how often each of 0 to size - 1 stands in ids."""
+    counts = np.zeros(size, np.int64)
+    for block in slices(len(ids), BLOCK):
+        counts += np.bincount(ids[block], minlength=size)
+    return counts
 
 
 @dataclass(frozen=True)

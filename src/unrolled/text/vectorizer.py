@@ -13,14 +13,14 @@ from unrolled.columns import as_texts
 from unrolled.errors import NotBuiltError, closest
 from unrolled.parameters import Array
 from unrolled.preprocessing.sequence import pad_sequences
+from unrolled.sources import slices
 from unrolled.text.cleaning import as_set, clean_words
-from unrolled.text.packed import PackedIds
+from unrolled.text.packed import BLOCK, PackedIds, count_each
 from unrolled.text.vocabulary import OOV_ID, PAD_ID, Vocabulary
 from unrolled.text.words import split_words
 
 TOKENIZERS = ("words", "cookbook")
 UNKNOWN = -1  # in place of words that are left out
-BLOCK = 1 << 20  # words counted at once
 
 
 class TextVectorizer:
@@ -93,9 +93,7 @@ class TextVectorizer:
             np.fromiter(map(seen.__getitem__, words), np.int32, len(words))
             for words in map(self.tokenize, as_texts(texts))
         )
-        counts = np.zeros(len(seen), np.int64)
-        for start in range(0, len(rows.ids), BLOCK):  # bincount makes int64 of what it counts
-            counts += np.bincount(rows.ids[start : start + BLOCK], minlength=len(seen))
+        counts = count_each(rows.ids, len(seen))
         ranked = np.argsort(-counts, kind="stable")[: self.num_words]
         ranked = ranked[counts[ranked] >= self.min_count]
         if not len(ranked):
@@ -108,9 +106,8 @@ class TextVectorizer:
         self.vocabulary.counts = dict(zip(self.vocabulary.words, counts[ranked].tolist(), strict=True))
         numbers = np.full(len(seen), OOV_ID if self.oov else UNKNOWN, np.int32)
         numbers[ranked] = np.arange(len(ranked)) + len(self.vocabulary) - len(ranked)
-        for start in range(0, len(rows.ids), BLOCK):  # in place, for nobody else has these rows
-            block = rows.ids[start : start + BLOCK]
-            block[:] = numbers[block]
+        for block in slices(len(rows.ids), BLOCK):  # in place, for nobody else has these rows
+            rows.ids[block] = numbers[rows.ids[block]]
         return self._known(rows)
 
     def _known(self, rows: PackedIds) -> PackedIds:
