@@ -45,7 +45,7 @@ class Worker:
         return {"values": values[: comparable(self.work)]}
 
     def run(self, seconds: float) -> dict[str, Any]:
-        """Whole rounds over the batches until `seconds` have passed; seconds a step.
+        """Whole rounds over the batches until `seconds` have passed; seconds a step, with all work that was put off.
 
         While the others had their turn the system may have taken memory and caches away: one round first, not counted.
         """
@@ -61,7 +61,8 @@ class Worker:
             steps += self.work.batches
             passed = time.perf_counter() - start
             if passed >= seconds:
-                return {"seconds": passed / steps}
+                contestant.finish()
+                return {"seconds": (time.perf_counter() - start) / steps}
 
     def peak_flops(self, size: int = 3072) -> dict[str, Any]:
         """The best of ten float32 products of square matrices: what this machine can reach."""

@@ -7,15 +7,33 @@ namespace {
 struct RuleInfo {
   const char *name;
   int slots;
+  bool waits;
 };
 const RuleInfo rules[] = {
-#define RULE(name, slots) {#name, slots},
+#define RULE(name, slots, waits) {#name, slots, waits},
     UNROLLED_RULES(RULE)
 #undef RULE
 };
 constexpr int rule_count = sizeof(rules) / sizeof(rules[0]);
 
 template <class T> using Changed = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
+
+// A parameter and its state, without a gradient yet.
+template <class T>
+UpdateArgs<T> rule_args(int rule, const Changed<T> &value, const std::vector<Changed<T>> &state,
+                        const std::vector<double> &constants) {
+  require(rule >= 0 && rule < rule_count && constants.size() <= 4, "no such rule, or constants of another one");
+  require(int(state.size()) == rules[rule].slots, "state of another rule");
+  UpdateArgs<T> args{};
+  args.rule = Rule(rule), args.rows = 1, args.columns = value.size(), args.p = value.data(), args.scale = 1;
+  for (size_t k = 0; k < state.size(); k++) {
+    require(state[k].size() == value.size(), "state of another size");
+    require_aligned(state[k]);
+    args.state[k] = state[k].data();
+  }
+  for (size_t k = 0; k < constants.size(); k++) args.constant[k] = T(constants[k]);
+  return args;
+}
 
 // The gradient of one parameter, whole or of some rows, into args; slot: room for where each row's gradient stands.
 template <class T>
@@ -46,27 +64,56 @@ void take_gradient(UpdateArgs<T> &args, const Changed<T> &value, const nb::ndarr
   args.slot = slot.data();
 }
 
-// One step on all parameters of one float type; state, rows and scale by parameter.
+// Which steps of a table its rows have taken: (taken (V,), the rates of the steps so far).
+template <class T> using Rates = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Taken = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <class T> using Pending = std::optional<std::tuple<Taken, Rates<T>>>;
+
+// Into args; rows: those that take part, or null for all. They must be in the table and distinct.
+template <class T>
+void take_pending(UpdateArgs<T> &args, const Taken &taken, const Rates<T> &rates, const std::optional<Ids> &rows) {
+  require(rules[int(args.rule)].waits, "a rule whose rows cannot wait");
+  require_aligned(taken, rates, rows);
+  require(taken.size() == args.rows && rates.size() < most, "taken (V,), rates (steps,)");
+  args.taken = taken.data(), args.past_rate = rates.data(), args.steps = int(rates.size());
+  args.slot = nullptr;
+  args.row = rows ? rows->data() : nullptr, args.row_count = rows ? rows->size() : args.rows;
+  for (size_t i = 0; i < args.row_count; i++) {
+    const size_t r = args.row ? uint32_t(args.row[i]) : i;
+    if (r >= args.rows) throw nb::index_error("rows outside the table");
+    require(args.taken[r] >= 0 && args.taken[r] <= args.steps, "more steps taken than there were");
+  }
+}
+
+// Rows of a table take the steps that they lack; rows: distinct, or None for all.
+template <class T>
+void catch_up(int rule, Changed<T> value, std::vector<Changed<T>> state, Taken taken, Rates<T> rates,
+              std::vector<double> constants, std::optional<Ids> rows) {
+  UpdateArgs<T> args = rule_args<T>(rule, value, state, constants);
+  require(value.ndim() == 2, "a table (V, D)");
+  args.rows = value.shape(0), args.columns = value.shape(1);
+  take_pending(args, taken, rates, rows);
+  optimizers<T>().catch_up(args);  // holds the interpreter: two threads may predict with one model
+}
+
+// One step on all parameters of one float type; state, rows, scale and pending steps by parameter.
 template <class T>
 void update(int rule, std::vector<Changed<T>> values, std::vector<std::vector<Changed<T>>> states,
             std::vector<nb::ndarray<const T, nb::device::cpu>> gradients, std::vector<std::optional<Ids>> rows, double rate,
-            double decay, std::vector<double> scales, std::vector<double> constants) {
-  require(rule >= 0 && rule < rule_count && constants.size() <= 4, "no such rule, or constants of another one");
+            double decay, std::vector<double> scales, std::vector<double> constants, std::vector<Pending<T>> pending) {
   const size_t n = values.size();
-  require(states.size() == n && gradients.size() == n && rows.size() == n && scales.size() == n, "lists differ in length");
+  require(states.size() == n && gradients.size() == n && rows.size() == n && scales.size() == n && pending.size() == n,
+          "lists differ in length");
   std::vector<UpdateArgs<T>> all;
   std::vector<std::vector<int32_t>> slots(n);
   for (size_t p = 0; p < n; p++) {
-    UpdateArgs<T> args{Rule(rule), 1, values[p].size(), values[p].data(), {}, nullptr, 0, nullptr,
-                       T(rate), T(decay), T(scales[p]), {}};
-    require(int(states[p].size()) == rules[rule].slots, "state of another rule");
-    for (size_t k = 0; k < states[p].size(); k++) {
-      require(states[p][k].size() == values[p].size(), "state of another size");
-      require_aligned(states[p][k]);
-      args.state[k] = states[p][k].data();
-    }
-    for (size_t k = 0; k < constants.size(); k++) args.constant[k] = T(constants[k]);
+    UpdateArgs<T> args = rule_args<T>(rule, values[p], states[p], constants);
+    args.rate = T(rate), args.decay = T(decay), args.scale = T(scales[p]);
     take_gradient(args, values[p], gradients[p], rows[p], slots[p]);
+    if (pending[p]) {
+      require(rows[p].has_value() && decay == 0, "pending steps are for gradients of rows, without decay");
+      take_pending(args, std::get<0>(*pending[p]), std::get<1>(*pending[p]), rows[p]);
+    }
     if (values[p].size() > 0) all.push_back(args);
   }
   std::vector<int> first_task(n + 1);
@@ -100,7 +147,9 @@ int first_not_finite(std::vector<AnyFloats> arrays) {
 
 template <class T> void bind(nb::module_ &m) {
   m.def("update", &update<T>, "rule"_a, "values"_a.noconvert(), "states"_a.noconvert(), "gradients"_a.noconvert(),
-        "rows"_a.noconvert(), "rate"_a, "decay"_a, "scales"_a, "constants"_a);
+        "rows"_a.noconvert(), "rate"_a, "decay"_a, "scales"_a, "constants"_a, "pending"_a);
+  m.def("catch_up", &catch_up<T>, "rule"_a, "value"_a.noconvert(), "state"_a.noconvert(), "taken"_a.noconvert(),
+        "rates"_a.noconvert(), "constants"_a, "rows"_a.noconvert().none());
 }
 
 }  // namespace
@@ -108,9 +157,9 @@ template <class T> void bind(nb::module_ &m) {
 void bind_optimizers(nb::module_ &m) {
   m.def("rules", [] {
     nb::list all;
-    for (const RuleInfo &rule : rules) all.append(nb::make_tuple(rule.name, rule.slots));
+    for (const RuleInfo &rule : rules) all.append(nb::make_tuple(rule.name, rule.slots, rule.waits));
     return all;
-  }, "(name, state arrays) of every optimizer rule, in the order of their numbers.");
+  }, "(name, state arrays, whether rows without gradient may wait) of every optimizer rule, in the order of their numbers.");
   m.def("first_not_finite", &first_not_finite, "arrays"_a.noconvert());
   bind<float>(m);
   bind<double>(m);

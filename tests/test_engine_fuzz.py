@@ -152,6 +152,7 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
     mask = rng.random((B, T)) < 0.7
     pooled = {"table": project["table"], "rows": rows, "index": plan_arguments["index"], "mask": mask}
     largest, _, mean = _native.pool(**pooled, want_max=True, want_mean=True)
+    table, behind, rates = array(V, D), rng.integers(0, 4, V, dtype=np.int32), rng.random(3).astype(dtype)
     return dropped | {
         "plan": plan_arguments | {"mask": mask},
         "project": project,
@@ -173,9 +174,22 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
         f"update {rule}": {
             "rule": rule, "values": [value], "states": [[array(V, D) ** 2 for _ in range(states)]],
             "gradients": [gradient], "rows": [rows], "rate": 0.1, "decay": 0.01, "scales": [1.0],
-            "constants": [0.9, 0.99, 0.1, 0.1],
+            "constants": [0.9, 0.99, 0.1, 0.1], "pending": [None],
         }
-        for rule, (_, states) in enumerate(_native.rules())
+        for rule, (_, states, _) in enumerate(_native.rules())
+    } | {
+        f"update {rule} with steps to make up": {
+            "rule": rule, "values": [table], "states": [[array(V, D) ** 2 for _ in range(states)]],
+            "gradients": [gradient], "rows": [rows], "rate": 0.1, "decay": 0.0, "scales": [1.0],
+            "constants": [0.9, 0.99, 0.1, 0.1], "pending": [(behind, rates)],
+        }
+        for rule, (_, states, waits) in enumerate(_native.rules()) if waits
+    } | {
+        f"catch_up {rule}": {
+            "rule": rule, "value": table, "state": [array(V, D) ** 2 for _ in range(states)], "taken": behind,
+            "rates": rates, "constants": [0.9, 0.99, 0.1, 0.1], "rows": rows,
+        }
+        for rule, (_, states, waits) in enumerate(_native.rules()) if waits
     }  # fmt: skip
 
 
@@ -223,7 +237,7 @@ def spoiled(value: object) -> list[object]:
     ]  # fmt: skip
 
 
-CHANGED = {"stash", "values"}  # arguments that a function writes to
+CHANGED = {"stash", "values", "value", "state", "states", "taken", "pending"}  # arguments that a function writes to
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

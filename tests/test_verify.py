@@ -271,7 +271,7 @@ def test_an_update_of_the_wrong_weights_is_found(monkeypatch: pytest.MonkeyPatch
     trace, one_pass = model.trace([5, 6, 7, 8, 2]), NativeOptimizer._pass
 
     def wrong(self: Any, work: Any, size: float, decay: float) -> None:
-        one_pass(self, work, size if not any(value.any() for value, *_ in work) else -size, decay)
+        one_pass(self, work, size if not any(parameter.now().any() for parameter, *_ in work) else -size, decay)
 
     monkeypatch.setattr(NativeOptimizer, "_pass", wrong)
     assert {check.what.rpartition(", ")[2] for check in trace.verify().failures} == {"in place", "new weights"}

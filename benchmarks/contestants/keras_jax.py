@@ -70,6 +70,9 @@ class Contestant:
         if isinstance(self.result, dict):
             jax.block_until_ready((self.result, self.state))
 
+    def finish(self) -> None:
+        pass
+
     def values(self) -> np.ndarray:
         if not isinstance(self.result, dict):
             return self.result

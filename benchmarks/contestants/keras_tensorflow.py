@@ -78,6 +78,9 @@ class Contestant:
         if isinstance(self.result, dict):
             self.result["loss"].numpy()
 
+    def finish(self) -> None:
+        pass
+
     def values(self) -> np.ndarray:
         if not isinstance(self.result, dict):
             return self.result

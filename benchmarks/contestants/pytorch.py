@@ -145,5 +145,8 @@ class Contestant:
     def wait(self) -> None:
         pass
 
+    def finish(self) -> None:
+        pass
+
     def values(self) -> np.ndarray:
         return self.result.numpy()

@@ -105,7 +105,7 @@ def pool_backward(
     d_max: Array | None,
     d_mean: Array | None,
 ) -> Array: ...
-def rules() -> list[tuple[str, int]]: ...
+def rules() -> list[tuple[str, int, bool]]: ...
 def update(
     rule: int,
     values: list[Array],
@@ -116,5 +116,15 @@ def update(
     decay: float,
     scales: list[float],
     constants: list[float],
+    pending: list[tuple[Array, Array] | None],
+) -> None: ...
+def catch_up(
+    rule: int,
+    value: Array,
+    state: list[Array],
+    taken: Array,
+    rates: Array,
+    constants: list[float],
+    rows: Array | None,
 ) -> None: ...
 def first_not_finite(arrays: list[Array]) -> int: ...

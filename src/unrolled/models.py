@@ -207,7 +207,7 @@ class Sequential(Stack, Trainable):
 
     def contents(self, optimizer: bool = True) -> tuple[dict[str, Array], dict[str, Any]]:
         """What save writes: arrays and header. Without the optimizer, the model that is read is not compiled."""
-        arrays = {f"weights/{p.path}": p.value for p in self.weights}
+        arrays = {f"weights/{p.path}": p.now() for p in self.weights}
         state = self.optimizer.get_state() if optimizer and self.optimizer is not None else {}
         arrays |= {f"optimizer/{k}": v for k, v in state.items() if isinstance(v, np.ndarray)}
         return arrays, {
@@ -223,7 +223,7 @@ class Sequential(Stack, Trainable):
         """Write the weights alone to one safetensors file."""
         self._require_built("save_weights")
         header = {"kind": "weights", "weights": [p.path for p in self.weights]}
-        saving.write_file(path, {f"weights/{p.path}": p.value for p in self.weights}, header)
+        saving.write_file(path, {f"weights/{p.path}": p.now() for p in self.weights}, header)
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Take the weights of a file that save or save_weights wrote; layers are matched by order, not by name.

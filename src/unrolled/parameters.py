@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,13 @@ Array = NDArray[Any]
 Shape = tuple[int | None, ...]
 
 
+class Pending(Protocol):
+    """Steps of an optimizer that rows of a table have still to take."""
+
+    def catch_up(self, rows: Array | None = None) -> None:
+        """Take them in `rows` (distinct, int32), or in all."""
+
+
 class Parameter:
     """A named array that a layer owns; updated in place by optimizers.
 
@@ -22,15 +29,41 @@ class Parameter:
     kernel["forget"] = array overwrites them.
 
     Attributes: name, e.g. "kernel"; path, e.g. "lstm/kernel"; value (C-contiguous, float32 or float64); trainable;
-    gate_columns, a function from a gate's word or letter to its columns, or None.
+    gate_columns, a function from a gate's word or letter to its columns, or None; pending, the steps of an optimizer
+    that rows of a table have still to take, or None; handed_out, whether `value` was read, so that none may wait.
     """
 
     def __init__(self, name: str, value: Array, *, path: str | None = None, trainable: bool = True) -> None:
         self.name = name
         self.path = path or name
-        self.value: Array = np.ascontiguousarray(value)
+        self._value: Array = np.ascontiguousarray(value)
         self.trainable = trainable
         self.gate_columns: Callable[[object], slice] | None = None
+        self.pending: Pending | None = None
+        self.handed_out = False
+
+    @property
+    def value(self) -> Array:
+        """The array itself, for good: whoever keeps it sees every later step as it is taken."""
+        self.handed_out = True
+        return self.now()
+
+    @value.setter
+    def value(self, array: Array) -> None:
+        self.now()
+        self._value, self.pending = np.ascontiguousarray(array), None
+
+    def now(self) -> Array:
+        """The array as it is after the last step, to be read at once: rows of a table may lag behind after the next."""
+        if self.pending is not None:
+            self.pending.catch_up()
+        return self._value
+
+    def table(self, rows: Array) -> Array:
+        """The array (V, F), of which only `rows` (distinct, int32) are sure to be as they are after the last step."""
+        if self.pending is not None:
+            self.pending.catch_up(rows)
+        return self._value
 
     def __getitem__(self, key: Any) -> Array:
         """A gate's columns by its word or letter, a view that may be written to; any other index: of a copy.
@@ -65,25 +98,25 @@ class Parameter:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the array."""
-        return self.value.shape
+        return self._value.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Float type of the array."""
-        return self.value.dtype
+        return self._value.dtype
 
     @property
     def size(self) -> int:
         """Number of entries."""
-        return self.value.size
+        return self._value.size
 
     def numpy(self) -> Array:
         """A copy of the array."""
-        return self.value.copy()
+        return self.now().copy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """np.asarray(parameter): a copy, so that the weights change only through assign."""
-        return self.value.astype(dtype or self.dtype)
+        return self.now().astype(dtype or self.dtype)
 
     def assign(self, value: Any) -> None:
         """Overwrite the array in place.
@@ -91,14 +124,14 @@ class Parameter:
         Raises: ShapeError if the shape differs; ValueError if it is not numeric.
         """
         new = np.asarray(value)
-        if new.shape != self.value.shape:
+        if new.shape != self.shape:
             raise ShapeError(
-                f'"{self.path}": expected an array of shape {self.value.shape}, got {new.shape}. '
+                f'"{self.path}": expected an array of shape {self.shape}, got {new.shape}. '
                 "get_weights() shows the order and shapes."
             )
         if not (np.issubdtype(new.dtype, np.number) or new.dtype == bool):
             raise TypeError(f'"{self.path}": expected numbers, got an array of {new.dtype}.')
-        self.value[...] = new
+        self.now()[...] = new
 
     def __repr__(self) -> str:
         return f"<Parameter {self.path} shape={self.shape} dtype={self.dtype}>"

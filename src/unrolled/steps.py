@@ -140,7 +140,7 @@ class Steps(ABC):
     def _first_bad(self, batch: Data, out: Output) -> str:
         """Name the first tensor on the way from the parameters to the loss that is not finite."""
         for parameter in self.parameters:
-            if not np.isfinite(parameter.value).all():
+            if not np.isfinite(parameter.now()).all():
                 return f'the parameter "{parameter.path}"'
         if isinstance(batch.x, np.ndarray) and batch.x.dtype.kind == "f" and not np.isfinite(batch.x).all():
             return "the input x"

@@ -149,7 +149,7 @@ def _copy(trace: Trace) -> Any:
     model = type(trace.model).from_config(trace.model.get_config())
     if not model.built:
         model.build_from_data(trace.x[None])
-    model.set_weights([p.value for p in trace.model.weights])
+    model.set_weights([p.now() for p in trace.model.weights])
     for layer in model._everywhere():
         if isinstance(layer, Recurrent) and layer.stateful:
             layer.states = [state[None].copy() for state in trace.recurrent[layer.path].start.values()]
@@ -216,7 +216,7 @@ def _with_bias(model: Any, layer: Recurrent, trace: Trace) -> tuple[Any, Recurre
     other = type(model).from_config(config)
     if not other.built:
         other.build_from_data(trace.x[None])
-    values = {p.path: p.value for p in model.weights}
+    values = {p.path: p.now() for p in model.weights}
     for parameter in other.weights:
         parameter.assign(values.get(parameter.path, np.zeros(parameter.shape)))
     return other, next(one for one in other._everywhere() if one.path == layer.path)

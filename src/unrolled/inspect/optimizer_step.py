@@ -44,7 +44,7 @@ class _Update:
         self.optimizer: Optimizer = model.optimizer
         self.number = model.optimizer.iterations + 1
         self.gradients = _clipped(self.optimizer, [np.asarray(gradients.dense(p), np.float64) for p in self.parameters])
-        self.before = [p.value.astype(np.float64) for p in self.parameters]
+        self.before = [p.now().astype(np.float64) for p in self.parameters]
         self.after, self.old_slots, self.slots = self._run(model, gradients, 1.0)
         self.from_zero, _, _ = self._run(model, gradients, 0.0)
 
@@ -62,7 +62,7 @@ class _Update:
         slots.append(copy.deepcopy(slots[0]))  # the update goes on in the first
         optimizer.averages = None  # averages stand beside the step
         optimizer.apply(given, parameters)
-        after = [p.value.astype(np.float64) for p in parameters if p.trainable and p in given]
+        after = [p.now().astype(np.float64) for p in parameters if p.trainable and p in given]
         new, old = ([dict(zip(optimizer.slots, map(_wide, arrays), strict=True)) for arrays in one] for one in slots)
         return after, old, new
 
@@ -72,7 +72,7 @@ class _Update:
 
         parameter, optimizer, slots = self.parameters[k], self.optimizer, self.slots[k]
         before, after, axes = self.before[k], self.after[k], ("row", "column")
-        allowed, kind = tolerance_of(parameter.value), parameter.dtype
+        allowed, kind = tolerance_of(parameter.now()), parameter.dtype
         nesterov = isinstance(optimizer, SGD) and optimizer.nesterov  # its step is a difference with the momentum
         name = f"{type(optimizer).__name__} step: {parameter.path}"
         for slot, expected in new_slots(optimizer, self.gradients[k], old := self.old_slots[k]).items():

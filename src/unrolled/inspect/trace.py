@@ -46,7 +46,7 @@ class Weights:
     def same(self, parameters: list[Parameter]) -> bool:
         """Whether the model still has these weights."""
         return len(parameters) == len(self._copies) and all(
-            p.shape == copy.shape and p.dtype == copy.dtype and bool((_bits(p.value) == _bits(copy)).all())
+            p.shape == copy.shape and p.dtype == copy.dtype and bool((_bits(p.now()) == _bits(copy)).all())
             for p, copy in zip(parameters, self._copies, strict=True)
         )
 

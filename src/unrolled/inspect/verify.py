@@ -355,7 +355,7 @@ def _dense_back(trace: Trace, back: Backward) -> Iterator[Check]:
         for parameter, expected in ((layer.kernel, wide.T @ d), (layer.bias, d.sum(axis=0))):
             if parameter is not None and parameter.trainable:
                 found = entry_of(back.gradients, parameter)
-                tolerance = tolerance_of(parameter.value)
+                tolerance = tolerance_of(parameter.now())
                 yield compare(f"{path}: backward, {parameter.name}", found, expected, tolerance, ("row", "column"))
     embedding = embedding_of(trace.model)
     if type(embedding) is not Embedding or not embedding.embeddings.trainable:
@@ -369,7 +369,7 @@ def _dense_back(trace: Trace, back: Backward) -> Iterator[Check]:
     for reader in readers:
         np.add.at(expected, trace.x, np.nan_to_num(back.layers[reader.path].d_x.astype(np.float64)))
     found = entry_of(back.gradients, embedding.embeddings)
-    tolerance = tolerance_of(embedding.embeddings.value)
+    tolerance = tolerance_of(embedding.embeddings.now())
     yield compare(f"{embedding.name}: backward, embeddings", found, expected, tolerance, ("id", "feature"))
 
 

@@ -78,7 +78,7 @@ class BigramEmbedding(Embedding):
         n, bigrams = len(of_word), self.bigrams
         table = np.empty((n + 1, self.output_dim), self.dtype)
         np.take(words.values, of_word, axis=0, out=table[:n])
-        table[:n] += (bigrams.value[rows] * scale)[of_pair]
+        table[:n] += (bigrams.table(rows[~none])[rows] * scale)[of_pair]
         table[n] = 0
         places = np.full(x.shape, n, np.int32)
         places[kept] = np.arange(n)

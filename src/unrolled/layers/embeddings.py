@@ -163,9 +163,9 @@ class Embedding(Layer):
                 gradients.add(embeddings, RowGradient(rows, d_values if scale is None else d_values * scale))
 
         if scale is not None:
-            table = embeddings.value[rows] * scale
+            table = embeddings.table(rows)[rows] * scale
             return Sequence(table, index, mask=mask, lead=lead, trail=trail), backprop if mode.keep else no_backprop
-        y = Sequence(table=embeddings.value, rows=rows, index=index, mask=mask, lead=lead, trail=trail)
+        y = Sequence(table=embeddings.table(rows), rows=rows, index=index, mask=mask, lead=lead, trail=trail)
         return y, backprop if mode.keep else no_backprop
 
     def get_config(self) -> dict[str, Any]:

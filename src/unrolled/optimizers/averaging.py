@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from unrolled import _native
 from unrolled.parameters import Array, Parameter
 
-RULE = [name for name, _ in _native.rules()].index("average")
+RULE = [name for name, *_ in _native.rules()].index("average")
 
 
 class WeightAverages:
@@ -31,17 +31,17 @@ class WeightAverages:
         """Start averages at the weights (or at `arrays`); parameters known already keep theirs."""
         known = {id(p): a for p, a in zip(self._parameters, self.arrays, strict=True)}
         self._parameters = list(parameters)
-        self.arrays = list(arrays or [known[id(p)] if id(p) in known else p.value.copy() for p in parameters])
+        self.arrays = list(arrays or [known[id(p)] if id(p) in known else p.numpy() for p in parameters])
 
     def update(self, iterations: int) -> None:
         """Take in the weights after a step; iterations: how many steps were taken before it."""
         for dtype in {parameter.dtype for parameter, _ in self._trained()}:
-            pairs = [(p.value, average) for p, average in self._trained() if p.dtype == dtype]
+            pairs = [(p.now(), average) for p, average in self._trained() if p.dtype == dtype]
             values, averages = (list(part) for part in zip(*pairs, strict=True))
             momentum = dtype.type(self.momentum if iterations else 0)
             constants = [momentum, dtype.type(1) - momentum]
             n = len(values)
-            _native.update(RULE, averages, [[]] * n, values, [None] * n, 0.0, 0.0, [1.0] * n, constants)
+            _native.update(RULE, averages, [[]] * n, values, [None] * n, 0.0, 0.0, [1.0] * n, constants, [None] * n)
         if self.every is not None and (iterations + 1) % self.every == 0:
             self._overwrite()
 
@@ -49,7 +49,7 @@ class WeightAverages:
         """Exchange weights and averages; once more brings them back."""
         for parameter, average in self._trained():
             weight = parameter.value.copy()
-            parameter.value[...] = average
+            parameter.now()[...] = average
             average[...] = weight
         self.in_model = not self.in_model and bool(self.arrays)
 
@@ -62,7 +62,7 @@ class WeightAverages:
         """Make the averages the weights, as at the end of fit."""
         if self.in_model:  # then they are that already
             for parameter, average in self._trained():
-                average[...] = parameter.value
+                average[...] = parameter.now()
             self.in_model = False
         else:
             self._overwrite()
@@ -74,7 +74,7 @@ class WeightAverages:
 
     def _overwrite(self) -> None:
         for parameter, average in self._trained():
-            parameter.value[...] = average
+            parameter.now()[...] = average
 
     def _trained(self) -> list[tuple[Parameter, Array]]:
         return [(p, a) for p, a in zip(self._parameters, self.arrays, strict=True) if p.trainable]

@@ -11,16 +11,18 @@ import numpy as np
 from unrolled import _native
 from unrolled.errors import ShapeError, show_call
 from unrolled.optimizers.averaging import WeightAverages
+from unrolled.optimizers.pending import PendingSteps
 from unrolled.parameters import Array, Gradient, Gradients, Parameter, RowGradient
 
 State = dict[str, Any]
 Work = tuple[Parameter, Gradient, list[Array]]
-Change = tuple[Array, Gradient, list[Array], float]  # value, gradient, state, what the gradient is multiplied by
+Change = tuple[Parameter, Gradient, list[Array], float]  # and what the gradient is multiplied by
 _OLD_NAMES = {
     "lr": "Write learning_rate=...",
     "decay": "Lower learning_rate with callbacks.LearningRateScheduler or ReduceLROnPlateau.",
 }
-RULES = {name: number for number, (name, _) in enumerate(_native.rules())}
+RULES = {name: number for number, (name, *_) in enumerate(_native.rules())}
+WAITS = {number for number, (*_, waits) in enumerate(_native.rules()) if waits}
 
 
 class Optimizer:
@@ -103,7 +105,7 @@ class Optimizer:
         """Make the state of these parameters (zeros); those known already keep theirs."""
         known = {id(p): s for p, s in zip(self._parameters, self._state, strict=True)}
         self._parameters = list(parameters)
-        self._state = [known.get(id(p)) or [np.zeros_like(p.value) for _ in self.slots] for p in parameters]
+        self._state = [known.get(id(p)) or [np.zeros(p.shape, p.dtype) for _ in self.slots] for p in parameters]
         if self.averages is not None:
             self.averages.build(parameters)
 
@@ -124,14 +126,15 @@ class Optimizer:
         rate = self._learning_rate
         clipped = self._clip(todo)
         for dtype in {p.dtype for p, _, _ in todo}:
-            work = [(p.value, g, state, scale) for p, g, state, scale in clipped if p.dtype == dtype]
+            work = [change for change in clipped if change[0].dtype == dtype]
             self._change(work, self.step_size(rate, dtype), (self.weight_decay or 0.0) * rate)
         if self.averages is not None:
             self.averages.update(self.iterations)
         self.iterations += 1
 
     def get_state(self) -> State:
-        """Everything that the next step depends on: "iterations", and arrays by "parameter path/slot"."""
+        """Everything that the next step depends on: "iterations", and arrays by "parameter path/slot", to be copied."""
+        self._catch_up()
         paths = _unique(self._parameters)
         arrays = {
             f"{path}/{slot}": array
@@ -149,11 +152,12 @@ class Optimizer:
 
         Raises: ValueError if an array is missing, ShapeError if one has another shape.
         """
+        self._catch_up()
         built = any("/" in key for key in state)  # without arrays: no step was taken yet
         new = [
             [self._array(state, path, slot, p) for slot in self.slots]
             if built
-            else [np.zeros_like(p.value) for _ in self.slots]
+            else [np.zeros(p.shape, p.dtype) for _ in self.slots]
             for path, p in zip(_unique(parameters), parameters, strict=True)
         ]
         if self.averages is not None and built:
@@ -165,6 +169,10 @@ class Optimizer:
         self._parameters, self._state = list(parameters), new
         self.iterations = int(state["iterations"])
         self.learning_rate = float(state.get("learning_rate", self.learning_rate))
+
+    def _catch_up(self) -> None:
+        for parameter in self._parameters:
+            parameter.now()
 
     def _array(self, state: State, path: str, slot: str, parameter: Parameter) -> Array:
         key = f"{path}/{slot}"
@@ -194,7 +202,8 @@ class Optimizer:
 
     def _change(self, work: list[Change], size: float, decay: float) -> None:
         """Decay and update parameters of one float type, each with its gradient times its scale."""
-        for value, gradient, state, scale in work:
+        for parameter, gradient, state, scale in work:
+            value = parameter.now()
             if decay:
                 np.subtract(value, value * value.dtype.type(decay), out=value)
             dense = gradient.to_dense(value.shape) if isinstance(gradient, RowGradient) else gradient
@@ -244,7 +253,10 @@ class NativeOptimizer(Optimizer):
 
     def update(self, value: Array, gradient: Array, state: list[Array], size: float) -> None:
         """See Optimizer.update."""
-        self._pass([(value, gradient, state, 1.0)], size, 0.0)
+        parameter = Parameter(self.name, value)
+        if parameter.value is not value:
+            raise ValueError(f"{self.name}: expected value as a contiguous array, which can be changed in place.")
+        self._pass([(parameter, gradient, state, 1.0)], size, 0.0)
 
     def _change(self, work: list[Change], size: float, decay: float) -> None:
         if type(self).update is NativeOptimizer.update:
@@ -253,11 +265,29 @@ class NativeOptimizer(Optimizer):
             super()._change(work, size, decay)
 
     def _pass(self, work: list[Change], size: float, decay: float) -> None:
-        rule, constants = self.rule()
-        values, gradients, states, scales = (list(part) for part in zip(*work, strict=True))
+        name, constants = self.rule()
+        rule, may_wait = RULES[name], not decay and self.averages is None
+        pending = [self._pending(p, g, state, rule, constants) if may_wait else None for p, g, state, _ in work]
+        values = [p.now() if wait is None else wait.array for (p, *_), wait in zip(work, pending, strict=True)]
+        _, gradients, states, scales = (list(part) for part in zip(*work, strict=True))
         rows = [np.ascontiguousarray(g.rows, np.int32) if isinstance(g, RowGradient) else None for g in gradients]
         entries = [_ready(g, value.dtype) for value, g in zip(values, gradients, strict=True)]
-        _native.update(RULES[rule], values, states, entries, rows, size, decay, scales, constants)
+        so_far = [None if wait is None else wait.so_far() for wait in pending]
+        _native.update(rule, values, states, entries, rows, size, decay, scales, constants, so_far)
+        for wait in pending:
+            if wait is not None:
+                wait.took(size)
+
+    def _pending(
+        self, parameter: Parameter, gradient: Gradient, state: list[Array], rule: int, constants: list[float]
+    ) -> PendingSteps | None:
+        """Where the coming step is noted down for the rows that have no gradient; None if they must take it now."""
+        if not isinstance(gradient, RowGradient) or rule not in WAITS or parameter.handed_out:
+            return None
+        pending = parameter.pending
+        if not isinstance(pending, PendingSteps) or not pending.belongs(state, rule, constants):
+            pending = parameter.pending = PendingSteps(parameter, state, rule, constants)
+        return pending
 
 
 def _ready(gradient: Gradient, dtype: np.dtype[Any]) -> Array:
