@@ -153,6 +153,16 @@ def as_numbers(y: Any, argument: str) -> Array:
 
     Raises: TypeError for text or ragged lists, ValueError for NaN or infinity.
     """
+    array = as_labels(y, argument)
+    require_finite(array, argument)
+    return array
+
+
+def as_labels(y: Any, argument: str) -> Array:
+    """Labels as an array of numbers, finite or not.
+
+    Raises: TypeError for text or ragged lists, ShapeError for a single number.
+    """
     array = numeric_array(
         argument,
         y,
@@ -161,10 +171,14 @@ def as_numbers(y: Any, argument: str) -> Array:
     )
     if array.ndim == 0:
         raise ShapeError(f"{argument}: expected one label per sample, got a single number.")
+    return array
+
+
+def require_finite(array: Array, argument: str) -> None:
+    """Raise ValueError naming the first number that is NaN or infinite."""
     if array.dtype.kind == "f" and not _all_finite(array):
         at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{argument}: expected finite numbers, got {array[at]} at {list(at)}. Remove such rows.")
-    return array
 
 
 def _all_finite(array: Array) -> bool:

@@ -95,10 +95,12 @@ class Sequential(Stack, Trainable):
         learning = (i for i, layer in enumerate(self._layers) if any(p.trainable for p in layer.weights))
         lowest = 0 if wants_x else next(learning, len(self._layers))
         steps: list[tuple[Backprop, np.dtype[Any]]] = []
-        for i, layer in list(enumerate(self._layers))[start:]:
+        last = len(self._layers) - 1
+        for i in range(start, last + 1):
+            layer = self._layers[i]
             keep = mode.keep and i >= lowest
             inner = Mode(mode.training, keep, mode.random, input_gradient=wants_x or i > lowest)
-            run = layer.forward_logits if logits and i == len(self._layers) - 1 else layer.forward
+            run = layer.forward_logits if logits and i == last else layer.forward
             taken = cast(value, layer.dtype)
             value, back = run(taken, inner)
             if mask is not None and isinstance(value, Sequence):  # ids have become vectors
@@ -162,7 +164,7 @@ class Sequential(Stack, Trainable):
 
     def _look_for_padding(self, position: int, y: Sequence) -> None:
         """Warn once if a recurrent layer reads on through trailing zeros that nothing masks."""
-        if not y.trail.any():
+        if not np.count_nonzero(y.trail):
             return
         trailing = int(np.count_nonzero((y.trail > 0) & (y.trail < y.shape[1])))
         if not trailing:

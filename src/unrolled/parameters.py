@@ -161,29 +161,32 @@ class Gradients:
     """Gradients by parameter (by identity), summed when a parameter is used twice."""
 
     def __init__(self) -> None:
-        self._by_id: dict[int, tuple[Parameter, Gradient]] = {}
+        self._found: dict[Parameter, Gradient] = {}
 
     def add(self, parameter: Parameter, gradient: Gradient) -> None:
         """Add `gradient` to what `parameter` already has in this pass."""
-        have = self._by_id.get(id(parameter))
-        if have is not None:
-            old = have[1]
+        old = self._found.get(parameter)
+        if old is not None:
             dense_old = old.to_dense(parameter.shape) if isinstance(old, RowGradient) else old
             dense_new = gradient.to_dense(parameter.shape) if isinstance(gradient, RowGradient) else gradient
             gradient = dense_old + dense_new
-        self._by_id[id(parameter)] = (parameter, gradient)
+        self._found[parameter] = gradient
 
     def __getitem__(self, parameter: Parameter) -> Gradient:
-        return self._by_id[id(parameter)][1]
+        return self._found[parameter]
+
+    def get(self, parameter: Parameter) -> Gradient | None:
+        """The gradient, or None if the parameter took no part."""
+        return self._found.get(parameter)
 
     def __contains__(self, parameter: Parameter) -> bool:
-        return id(parameter) in self._by_id
+        return parameter in self._found
 
     def __iter__(self) -> Iterator[tuple[Parameter, Gradient]]:
-        return iter(self._by_id.values())
+        return iter(self._found.items())
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._found)
 
     def dense(self, parameter: Parameter) -> Array:
         """The gradient as a full array; zeros if the parameter took no part."""

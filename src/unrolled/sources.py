@@ -131,7 +131,7 @@ class Data:
 
     def whole(self) -> Data:
         """All samples as one batch."""
-        return self.take(slice(0, len(self)))
+        return self.take(slice(0, len(self))) if isinstance(self.x, Ragged) else self
 
     def without_weights(self) -> Data:
         """The same samples, each of weight 1."""

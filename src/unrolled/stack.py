@@ -163,6 +163,10 @@ class Stack(Weighted):
         """Inputs as the first layer wants them, or its error."""
         return self._first().check_input(x)
 
+    def check_batch(self, x: Any) -> Array:
+        """The same for a batch that is passed forward at once."""
+        return self._first().check_batch(x)
+
     @property
     def input_shape(self) -> Shape | None:
         """Shape of the input, batch axis included; None if not known yet."""

@@ -87,6 +87,10 @@ class Steps(ABC):
     def check_input(self, x: Any) -> Array:
         """The inputs in the form that `forward` wants, or a clear error."""
 
+    def check_batch(self, x: Any) -> Array:
+        """The same for a batch that is passed forward at once; that may raise some of the errors."""
+        return self.check_input(x)
+
     # ---- one step
 
     def _train_step(self, batch: Data, guard: CtrlC | None = None) -> tuple[str | None, float]:
@@ -191,11 +195,11 @@ class Steps(ABC):
         ragged = read_ragged(name, x)
         return feed.check_samples(x, name) if ragged is None else ragged
 
-    def _check(self, samples: Array | Ragged, x: Any, name: str) -> Array | Ragged:
+    def _check(self, samples: Array | Ragged, x: Any, name: str, at_once: bool = False) -> Array | Ragged:
         if isinstance(samples, Ragged):
             return self._ragged_inputs(samples, x, name)
         self.build_from_data(samples)
-        return self.check_input(samples)
+        return self.check_batch(samples) if at_once else self.check_input(samples)
 
     def _ragged_inputs(self, ragged: Ragged, x: Any, name: str) -> Ragged:
         if ragged.values.ndim == 1 and not self.takes_ids:
@@ -215,8 +219,8 @@ class Steps(ABC):
             raise error
         return Ragged(checked[0], ragged.starts)
 
-    def _data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any, caller: str) -> Data:
-        """Checked arrays; also settles the metrics and whether the loss takes logits."""
+    def _data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any, caller: str, at_once: bool = False) -> Data:
+        """Checked arrays; also settles the metrics and whether the loss takes logits. at_once: as check_batch."""
         assert self.loss is not None
         where = caller.partition(": ")[2]
         x_name, y_name = (f"{where} x", f"{where} y") if where else ("x", "y")
@@ -224,11 +228,11 @@ class Steps(ABC):
         if y is None:
             raise TypeError(f"{caller}: expected labels y, got None.")
         by_step = read_ragged(y_name, y) if isinstance(samples, Ragged) else None
-        labels = feed.as_numbers(y if by_step is None else by_step.values[None], y_name)
+        labels = feed.as_labels(y if by_step is None else by_step.values[None], y_name)
         feed.check_lengths(samples, labels if by_step is None else by_step, x_name, y_name)
         if isinstance(samples, Ragged) and by_step is not None:
             feed.check_steps(samples.lengths, by_step.lengths, x_name, y_name)
-        checked = self._check(samples, x, x_name)
+        checked = self._check(samples, x, x_name, at_once)
         shape: Shape = tuple(self.output_shape)
         dtype = next((p.dtype for p in self.parameters), np.dtype(np.float32))
         prepared = self.loss.prepare(labels, shape, dtype, y_name)

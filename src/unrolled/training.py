@@ -340,7 +340,7 @@ class Trainable(Steps):
         Args, Returns, Raises: as fit and evaluate.
         """
         self._compiled_loss("train_on_batch")
-        batch = self._data(x, y, sample_weight, class_weight, "train_on_batch").whole()
+        batch = self._data(x, y, sample_weight, class_weight, "train_on_batch", at_once=True).whole()
         self._reset_metrics()
         problem, loss = self._train_step(batch)
         if problem is not None:

@@ -194,7 +194,8 @@ class Layer(Checks, Weighted):
     @property
     def weights(self) -> list[Parameter]:
         """All parameters in Keras' order."""
-        return self._parameters + [p for layer in self.sublayers for p in layer.weights]
+        inner = self.sublayers
+        return self._parameters + [p for layer in inner for p in layer.weights] if inner else list(self._parameters)
 
     @property
     def built_features(self) -> int | None:

@@ -163,6 +163,10 @@ class Checks:
             )
         return array
 
+    def check_batch(self, x: Any) -> Array:
+        """The same for a batch that `forward` gets at once, which may refuse some of it with the same message."""
+        return self.check_input(x)
+
     def require_declared(self, array: Array) -> None:
         """Check x against the input_shape that the layer was given.
 

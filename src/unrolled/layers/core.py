@@ -14,7 +14,7 @@ from unrolled.errors import ShapeError
 from unrolled.layers.base import Layer
 from unrolled.layers.dropout import Dropout, SpatialDropout1D  # noqa: F401  Keras' old texts look for them here
 from unrolled.layers.values import distinct_values, like, positions
-from unrolled.layers.watch import report
+from unrolled.layers.watch import report, watched
 from unrolled.parameters import Array, Backprop, Gradients, Mode, Shape, no_backprop
 
 LOGITS = ("sigmoid", "softmax")
@@ -104,7 +104,8 @@ class Dense(Layer):
         report("logits", self, x=x, z=z)
 
         def backprop(d_z: Array, gradients: Gradients) -> Array | None:
-            report("dense back", self, x=values, d_z=d_z.reshape(-1, self.units))
+            if watched():
+                report("dense back", self, x=values, d_z=d_z.reshape(-1, self.units))
             learns = kernel.trainable
             d_kernel, d_bias, d_x = dense_backward(values, kernel.value, d_z, learns, mode.input_gradient)
             if learns:

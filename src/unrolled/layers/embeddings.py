@@ -93,6 +93,12 @@ class Embedding(Layer):
 
         Raises: TypeError, ShapeError or ValueError naming this layer.
         """
+        ids = self.check_batch(x)
+        self._require_range(ids)
+        return np.ascontiguousarray(ids, dtype=np.int32)
+
+    def check_batch(self, x: Any) -> Array:
+        """The same as int32 or int64, except that ids outside [0, V) are left to `forward`, which refuses them too."""
         array = numeric_array(self.label, x)
         if array.ndim != 2:
             got = "(" + ", ".join(map(str, array.shape)) + ("," if array.ndim == 1 else "") + ")"
@@ -109,8 +115,10 @@ class Embedding(Layer):
         self.require_declared(array)
         if array.dtype.kind == "f":
             self._require_whole(array)
-        self._require_range(array)
-        return np.ascontiguousarray(array, dtype=np.int32)
+        if array.dtype not in (np.int32, np.int64):
+            self._require_range(array)
+            array = array.astype(np.int32)
+        return np.ascontiguousarray(array)
 
     def _require_whole(self, array: Array) -> None:
         wrong = (array != np.floor(array)) | np.isinf(array)  # the first is True for NaN

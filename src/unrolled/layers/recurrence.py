@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -37,8 +36,7 @@ def engine_activation(layer: Layer, argument: str, value: Any) -> str:
     return str(name)
 
 
-@dataclass(frozen=True)
-class Pass:
+class Pass(NamedTuple):
     """What the engine computed in one pass over a batch; arrays as in native/kernels.h.
 
     h, c (state rows, Hp); stash (positions, slots*Hp); last, final_h, final_c (B, H); values: what was projected;
@@ -214,7 +212,7 @@ class Recurrent(Layer):
             lead = np.zeros_like(lead)
         plan = _native.plan(values.index, x.mask, lead, values.n, self.go_backwards, states is not None)
         engine.report_row_steps(self.name, plan.row_steps)
-        bias = None if self.bias is None else np.atleast_2d(self.bias.value)
+        bias = None if self.bias is None else self.bias.now().reshape(-1, kind.gates * self.units)
         z = _native.project(
             kind.number, self.units, x.table, values.rows, self.kernel.value, None if bias is None else bias[0],
             factors.input, values.owner,

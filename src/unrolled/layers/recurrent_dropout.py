@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,8 +11,7 @@ from unrolled.batch import Sequence
 from unrolled.parameters import Array
 
 
-@dataclass(frozen=True)
-class Factors:
+class Factors(NamedTuple):
     """What a pass multiplies by: zeros and 1 / (1 - rate), constant over time; None stands for 1.
 
     input (B, M, D): x before the product with kernel, M = 1 for all gates together or G for each gate its own;
@@ -30,7 +30,7 @@ class Factors:
 NONE = Factors()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Values:
     """The rows that the engine projects.
 

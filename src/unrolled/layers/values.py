@@ -24,6 +24,8 @@ def numeric_array(
     Args:   text, ragged: what the message tells to do about text, and about rows of different lengths.
     Raises: TypeError for text, ragged lists and other objects.
     """
+    if type(x) is np.ndarray and x.dtype.kind in "biuf":
+        return x
     if x is None or isinstance(x, dict | set) or hasattr(x, "__next__"):
         raise TypeError(f"{label}: expected an array of numbers, got {None if x is None else type(x).__name__}.")
     try:

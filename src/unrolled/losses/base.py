@@ -42,7 +42,7 @@ class Loss:
         raise NotImplementedError(f"{type(self).__name__} must define compute(y_true, y, logits, gradient)")
 
     def prepare(self, y: Any, output_shape: Shape, dtype: Any = np.float32, argument: str = "y") -> Array:
-        """Labels in the form that `compute` wants: numbers of the output's shape, checked.
+        """Labels in the form that `compute` wants: numbers of the output's shape, checked, NaN refused.
 
         Args:    y: labels (N, ...); output_shape: of the model, (None, K) or (None, T, K); argument: for messages.
         Raises:  ShapeError or ValueError or TypeError if they do not fit, naming what does.

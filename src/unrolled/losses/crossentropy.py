@@ -62,8 +62,8 @@ class BinaryCrossentropy(_ProbabilityLoss):
 
     def prepare(self, y: Any, output_shape: Shape, dtype: Any = np.float32, argument: str = "y") -> Array:
         """Labels between 0 and 1 of the output's shape."""
-        labels = of_output_shape(y, output_shape, argument, self.name, binary_shape_remedy)
-        check_range(labels, argument, self.name, binary_range_remedy)
+        labels = of_output_shape(y, output_shape, argument, self.name, binary_shape_remedy, finite=False)
+        check_range(labels, y, argument, self.name, binary_range_remedy)
         return labels.astype(dtype, copy=False)
 
     def compute(self, y_true: Array, y: Array, logits: bool, gradient: bool = True) -> tuple[Array, Array | None]:
@@ -101,8 +101,8 @@ class CategoricalCrossentropy(_ProbabilityLoss):
                 f"{argument}: {self.name} expected an output of 2 or more classes, got output shape "
                 f"{show(output_shape)}. For one yes/no output use loss='binary_crossentropy' with sigmoid."
             )
-        labels = of_output_shape(y, output_shape, argument, self.name, one_hot_shape_remedy)
-        check_range(labels, argument, self.name, one_hot_range_remedy)
+        labels = of_output_shape(y, output_shape, argument, self.name, one_hot_shape_remedy, finite=False)
+        check_range(labels, y, argument, self.name, one_hot_range_remedy)
         return labels.astype(dtype, copy=False)
 
     def compute(self, y_true: Array, y: Array, logits: bool, gradient: bool = True) -> tuple[Array, Array | None]:
@@ -165,8 +165,12 @@ class SparseCategoricalCrossentropy(Loss):
 def of_logits(z: Array, t: Array, softmax: bool, gradient: bool) -> tuple[Array, Array | None]:
     """Values (...,) and gradient (..., K) of logits and labels (..., K), in one native pass."""
     dtype = z.dtype if z.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    logits, labels = (np.ascontiguousarray(a, dtype).reshape(-1, z.shape[-1]) for a in (z, t))
-    values, d_z = _native.cross_entropy(logits, labels, softmax, gradient)
+    logits, labels = np.ascontiguousarray(z, dtype), np.ascontiguousarray(t, dtype)
+    if z.ndim == 2:
+        values, d_z = _native.cross_entropy(logits, labels, softmax, gradient)
+        return values, d_z if gradient else None
+    classes = z.shape[-1]
+    values, d_z = _native.cross_entropy(logits.reshape(-1, classes), labels.reshape(-1, classes), softmax, gradient)
     return values.reshape(z.shape[:-1]), d_z.reshape(z.shape) if gradient else None
 
 

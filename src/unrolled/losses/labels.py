@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unrolled.errors import ShapeError
-from unrolled.feed import as_numbers, fits, show
+from unrolled.feed import as_labels, as_numbers, fits, require_finite, show
 from unrolled.parameters import Array, Shape
 
 Remedy = Callable[[Array, Shape], str]
@@ -19,14 +19,16 @@ def no_remedy(y: Array, output_shape: Shape) -> str:
     return ""
 
 
-def of_output_shape(y: Any, output_shape: Shape, argument: str, loss: str, remedy: Remedy = no_remedy) -> Array:
+def of_output_shape(
+    y: Any, output_shape: Shape, argument: str, loss: str, remedy: Remedy = no_remedy, finite: bool = True
+) -> Array:
     """Labels as numbers of the output's shape; the last axis may be missing where it is 1.
 
     Args:    y: labels (N, ...); output_shape: (None, K) or (None, T, K); argument, loss: names for messages; remedy:
-             what to do about labels of another shape.
-    Raises:  ShapeError; TypeError for what are no numbers.
+             what to do about labels of another shape; finite: False leaves it to check_range to find NaN.
+    Raises:  ShapeError; TypeError for what are no numbers; ValueError for NaN.
     """
-    labels = as_numbers(y, argument)
+    labels = as_numbers(y, argument) if finite else as_labels(y, argument)
     if labels.ndim == len(output_shape) - 1 and output_shape[-1] == 1:
         labels = labels[..., None]
     if not fits(labels.shape, output_shape):
@@ -37,12 +39,13 @@ def of_output_shape(y: Any, output_shape: Shape, argument: str, loss: str, remed
     return labels
 
 
-def check_range(labels: Array, argument: str, loss: str, remedy: Callable[[Array], str]) -> None:
-    """Refuse labels outside [0, 1].
+def check_range(labels: Array, given: Any, argument: str, loss: str, remedy: Callable[[Array], str]) -> None:
+    """Refuse labels outside [0, 1], and NaN; given: the same as the user gave them, for the message.
 
     Raises: ValueError.
     """
-    if labels.size and (labels.min() < 0 or labels.max() > 1):
+    if labels.size and not (labels.min() >= 0 and labels.max() <= 1):
+        require_finite(as_labels(given, argument), argument)
         raise ValueError(
             f"{argument}: {loss} expected labels between 0 and 1, got values from {labels.min():g} to "
             f"{labels.max():g}.{remedy(labels)}"

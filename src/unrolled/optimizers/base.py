@@ -114,19 +114,18 @@ class Optimizer:
 
         Args: gradients: from one backward pass; parameters: all of the model, in order.
         """
-        if len(parameters) != len(self._parameters) or any(
-            p is not q for p, q in zip(parameters, self._parameters, strict=True)
-        ):
+        if list(parameters) != self._parameters:
             self.build(parameters)
         todo = [
-            (p, gradients[p], state)
+            (p, gradient, state)
             for p, state in zip(self._parameters, self._state, strict=True)
-            if p.trainable and p in gradients
+            if p.trainable and (gradient := gradients.get(p)) is not None
         ]
         rate = self._learning_rate
-        clipped = self._clip(todo)
-        for dtype in {p.dtype for p, _, _ in todo}:
-            work = [change for change in clipped if change[0].dtype == dtype]
+        by_type: dict[np.dtype[Any], list[Change]] = {}
+        for change in self._clip(todo):
+            by_type.setdefault(change[0].dtype, []).append(change)
+        for dtype, work in by_type.items():
             self._change(work, self.step_size(rate, dtype), (self.weight_decay or 0.0) * rate)
         if self.averages is not None:
             self.averages.update(self.iterations)
@@ -267,23 +266,24 @@ class NativeOptimizer(Optimizer):
     def _pass(self, work: list[Change], size: float, decay: float) -> None:
         name, constants = self.rule()
         rule, may_wait = RULES[name], not decay and self.averages is None
-        pending = [self._pending(p, g, state, rule, constants) if may_wait else None for p, g, state, _ in work]
-        values = [p.now() if wait is None else wait.array for (p, *_), wait in zip(work, pending, strict=True)]
-        _, gradients, states, scales = (list(part) for part in zip(*work, strict=True))
-        rows = [np.ascontiguousarray(g.rows, np.int32) if isinstance(g, RowGradient) else None for g in gradients]
-        entries = [_ready(g, value.dtype) for value, g in zip(values, gradients, strict=True)]
-        so_far = [None if wait is None else wait.so_far() for wait in pending]
-        _native.update(rule, values, states, entries, rows, size, decay, scales, constants, so_far)
-        for wait in pending:
-            if wait is not None:
-                wait.took(size)
+        native: list[tuple[Any, ...]] = []
+        waiting: list[PendingSteps] = []
+        for parameter, gradient, state, scale in work:
+            rows = so_far = None
+            if isinstance(gradient, RowGradient):
+                rows = np.ascontiguousarray(gradient.rows, np.int32)
+                if may_wait and rule in WAITS and not parameter.handed_out:
+                    waiting.append(self._pending(parameter, state, rule, constants))
+                    so_far = waiting[-1].so_far()
+            value = parameter.now() if so_far is None else waiting[-1].array
+            native.append((value, state, _ready(gradient, value.dtype), rows, scale, so_far))
+        values, states, entries, all_rows, scales, so_fars = map(list, zip(*native, strict=True))
+        _native.update(rule, values, states, entries, all_rows, size, decay, scales, constants, so_fars)
+        for pending in waiting:
+            pending.took(size)
 
-    def _pending(
-        self, parameter: Parameter, gradient: Gradient, state: list[Array], rule: int, constants: list[float]
-    ) -> PendingSteps | None:
-        """Where the coming step is noted down for the rows that have no gradient; None if they must take it now."""
-        if not isinstance(gradient, RowGradient) or rule not in WAITS or parameter.handed_out:
-            return None
+    def _pending(self, parameter: Parameter, state: list[Array], rule: int, constants: list[float]) -> PendingSteps:
+        """Where the coming step is noted down for the rows that have no gradient."""
         pending = parameter.pending
         if not isinstance(pending, PendingSteps) or not pending.belongs(state, rule, constants):
             pending = parameter.pending = PendingSteps(parameter, state, rule, constants)
