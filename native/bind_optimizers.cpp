@@ -145,7 +145,16 @@ int first_not_finite(std::vector<AnyFloats> arrays) {
   return -1;
 }
 
+// Whether all entries lie in [low, high]; NaN does not.
+template <class T> bool all_within(nb::ndarray<const T, nb::c_contig, nb::device::cpu> array, double low, double high) {
+  require_aligned(array);
+  bool all = true;
+  for (size_t i = 0; i < array.size(); i++) all &= array.data()[i] >= low && array.data()[i] <= high;
+  return all;
+}
+
 template <class T> void bind(nb::module_ &m) {
+  m.def("all_within", &all_within<T>, "array"_a.noconvert(), "low"_a, "high"_a);
   m.def("update", &update<T>, "rule"_a, "values"_a.noconvert(), "states"_a.noconvert(), "gradients"_a.noconvert(),
         "rows"_a.noconvert(), "rate"_a, "decay"_a, "scales"_a, "constants"_a, "pending"_a);
   m.def("catch_up", &catch_up<T>, "rule"_a, "value"_a.noconvert(), "state"_a.noconvert(), "taken"_a.noconvert(),

@@ -187,6 +187,13 @@ def _all_finite(array: Array) -> bool:
     return bool(np.isfinite(array).all())
 
 
+def all_within(array: Array, low: float, high: float) -> bool:
+    """Whether all entries lie in [low, high]; NaN does not."""
+    if array.dtype in (np.float32, np.float64):
+        return _native.all_within(np.require(array, requirements=["C", "A"]), low, high)
+    return bool(((array >= low) & (array <= high)).all())
+
+
 def fits(shape: tuple[int, ...], expected: Shape) -> bool:
     """Whether an array's shape is the expected one, None standing for any size; the first axis is free."""
     return len(shape) == len(expected) and all(

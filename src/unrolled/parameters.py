@@ -158,35 +158,34 @@ Gradient = Array | RowGradient
 
 
 class Gradients:
-    """Gradients by parameter (by identity), summed when a parameter is used twice."""
+    """Gradients by parameter (by identity), summed when a parameter is used twice.
+
+    Attributes: by_parameter, all of them, in the order in which they came.
+    """
 
     def __init__(self) -> None:
-        self._found: dict[Parameter, Gradient] = {}
+        self.by_parameter: dict[Parameter, Gradient] = {}
 
     def add(self, parameter: Parameter, gradient: Gradient) -> None:
         """Add `gradient` to what `parameter` already has in this pass."""
-        old = self._found.get(parameter)
+        old = self.by_parameter.get(parameter)
         if old is not None:
             dense_old = old.to_dense(parameter.shape) if isinstance(old, RowGradient) else old
             dense_new = gradient.to_dense(parameter.shape) if isinstance(gradient, RowGradient) else gradient
             gradient = dense_old + dense_new
-        self._found[parameter] = gradient
+        self.by_parameter[parameter] = gradient
 
     def __getitem__(self, parameter: Parameter) -> Gradient:
-        return self._found[parameter]
-
-    def get(self, parameter: Parameter) -> Gradient | None:
-        """The gradient, or None if the parameter took no part."""
-        return self._found.get(parameter)
+        return self.by_parameter[parameter]
 
     def __contains__(self, parameter: Parameter) -> bool:
-        return parameter in self._found
+        return parameter in self.by_parameter
 
     def __iter__(self) -> Iterator[tuple[Parameter, Gradient]]:
-        return iter(self._found.items())
+        return iter(self.by_parameter.items())
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self.by_parameter)
 
     def dense(self, parameter: Parameter) -> Array:
         """The gradient as a full array; zeros if the parameter took no part."""

@@ -185,6 +185,11 @@ class Stack(Weighted):
         return [p for layer in self._layers for p in layer.weights]
 
     @property
+    def float_type(self) -> np.dtype[Any]:
+        """Float type of the first parameter."""
+        return next((p.dtype for layer in self._layers for p in layer.weights), np.dtype(np.float32))
+
+    @property
     def trainable(self) -> bool:
         """Whether any layer is trainable; setting it sets all."""
         return any(layer.trainable for layer in self._layers)

@@ -56,6 +56,11 @@ class Steps(ABC):
         """All parameters in order, built."""
 
     @property
+    def float_type(self) -> np.dtype[Any]:
+        """Float type of the first parameter."""
+        return next((p.dtype for p in self.parameters), np.dtype(np.float32))
+
+    @property
     @abstractmethod
     def output_shape(self) -> Any:
         """Shape of the outputs with None for the samples (and for free axes)."""
@@ -234,7 +239,7 @@ class Steps(ABC):
             feed.check_steps(samples.lengths, by_step.lengths, x_name, y_name)
         checked = self._check(samples, x, x_name, at_once)
         shape: Shape = tuple(self.output_shape)
-        dtype = next((p.dtype for p in self.parameters), np.dtype(np.float32))
+        dtype = self.float_type
         prepared = self.loss.prepare(labels, shape, dtype, y_name)
         per_step = prepared.shape[1] if len(shape) == 3 and by_step is None else None
         weighed = labels if by_step is None else np.zeros((len(samples), 1, 1))  # refuses classes, a label a step

@@ -243,7 +243,11 @@ class Recurrent(Layer):
     ) -> tuple[Array | None, list[Array]]:
         kind = self.kind
         d_out, d_h, d_c = (*(d_y if self.return_state else (d_y,)), None, None)[:3]
-        d_out, d_h, d_c = (None if d is None else np.ascontiguousarray(d, self.dtype) for d in (d_out, d_h, d_c))
+        if not self.return_sequences or d_out is None or d_out.strides[-1] != d_out.itemsize:
+            d_out = _ready(d_out, self.dtype)
+        else:  # rows may stand apart
+            d_out = d_out.astype(self.dtype, copy=False)
+        d_h, d_c = _ready(d_h, self.dtype), _ready(d_c, self.dtype)
         stash = ran.stash  # becomes the gradients of the pre-activations: backprop runs once
         d_recurrent, d_recurrent_bias, d_h0, d_c0, d_h_all, d_c_all, frequent = _native.backward(
             kind.number, *self._activations, ran.plan, self.recurrent_kernel.value, ran.factors.state, ran.h, ran.c,
@@ -318,3 +322,7 @@ class Recurrent(Layer):
             "stateful": self.stateful,
             "unroll": self.unroll,
         }
+
+
+def _ready(array: Array | None, dtype: np.dtype[Any]) -> Array | None:
+    return None if array is None else np.ascontiguousarray(array, dtype)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unrolled.errors import ShapeError
-from unrolled.feed import as_labels, as_numbers, fits, require_finite, show
+from unrolled.feed import all_within, as_labels, as_numbers, fits, require_finite, show
 from unrolled.parameters import Array, Shape
 
 Remedy = Callable[[Array, Shape], str]
@@ -44,7 +44,7 @@ def check_range(labels: Array, given: Any, argument: str, loss: str, remedy: Cal
 
     Raises: ValueError.
     """
-    if labels.size and not (labels.min() >= 0 and labels.max() <= 1):
+    if not all_within(labels, 0, 1):
         require_finite(as_labels(given, argument), argument)
         raise ValueError(
             f"{argument}: {loss} expected labels between 0 and 1, got values from {labels.min():g} to "

@@ -116,16 +116,15 @@ class Optimizer:
         """
         if list(parameters) != self._parameters:
             self.build(parameters)
+        found, rate = gradients.by_parameter, self._learning_rate
         todo = [
             (p, gradient, state)
             for p, state in zip(self._parameters, self._state, strict=True)
-            if p.trainable and (gradient := gradients.get(p)) is not None
+            if p.trainable and (gradient := found.get(p)) is not None
         ]
-        rate = self._learning_rate
-        by_type: dict[np.dtype[Any], list[Change]] = {}
-        for change in self._clip(todo):
-            by_type.setdefault(change[0].dtype, []).append(change)
-        for dtype, work in by_type.items():
+        clipped = self._clip(todo)
+        for dtype in {p.dtype for p, _, _ in todo}:
+            work = [change for change in clipped if change[0].dtype == dtype]
             self._change(work, self.step_size(rate, dtype), (self.weight_decay or 0.0) * rate)
         if self.averages is not None:
             self.averages.update(self.iterations)
@@ -266,19 +265,27 @@ class NativeOptimizer(Optimizer):
     def _pass(self, work: list[Change], size: float, decay: float) -> None:
         name, constants = self.rule()
         rule, may_wait = RULES[name], not decay and self.averages is None
-        native: list[tuple[Any, ...]] = []
+        values: list[Array] = []
+        entries: list[Array] = []
+        rows: list[Array | None] = [None] * len(work)
+        so_far: list[tuple[Array, Array] | None] = [None] * len(work)
         waiting: list[PendingSteps] = []
-        for parameter, gradient, state, scale in work:
-            rows = so_far = None
+        dtype = work[0][0].dtype
+        for i, (parameter, gradient, state, _) in enumerate(work):
             if isinstance(gradient, RowGradient):
-                rows = np.ascontiguousarray(gradient.rows, np.int32)
+                rows[i], given = np.ascontiguousarray(gradient.rows, np.int32), gradient.values
+                if given.dtype != dtype or given.strides[1] != given.itemsize:  # rows may stand apart
+                    given = np.ascontiguousarray(given, dtype)
                 if may_wait and rule in WAITS and not parameter.handed_out:
-                    waiting.append(self._pending(parameter, state, rule, constants))
-                    so_far = waiting[-1].so_far()
-            value = parameter.now() if so_far is None else waiting[-1].array
-            native.append((value, state, _ready(gradient, value.dtype), rows, scale, so_far))
-        values, states, entries, all_rows, scales, so_fars = map(list, zip(*native, strict=True))
-        _native.update(rule, values, states, entries, all_rows, size, decay, scales, constants, so_fars)
+                    pending = self._pending(parameter, state, rule, constants)
+                    so_far[i] = pending.so_far()
+                    waiting.append(pending)
+            else:
+                given = np.ascontiguousarray(gradient, dtype)
+            entries.append(given)
+            values.append(parameter.now() if so_far[i] is None else waiting[-1].array)
+        states, scales = [state for _, _, state, _ in work], [scale for _, _, _, scale in work]
+        _native.update(rule, values, states, entries, rows, size, decay, scales, constants, so_far)
         for pending in waiting:
             pending.took(size)
 
@@ -288,16 +295,6 @@ class NativeOptimizer(Optimizer):
         if not isinstance(pending, PendingSteps) or not pending.belongs(state, rule, constants):
             pending = parameter.pending = PendingSteps(parameter, state, rule, constants)
         return pending
-
-
-def _ready(gradient: Gradient, dtype: np.dtype[Any]) -> Array:
-    """The entries as the native pass reads them: a row gradient's rows may stand apart."""
-    if isinstance(gradient, RowGradient):
-        entries = gradient.values
-        if entries.dtype == dtype and entries.strides[1] == entries.itemsize:
-            return entries
-        return np.ascontiguousarray(entries, dtype)
-    return np.ascontiguousarray(gradient, dtype)
 
 
 def _entries(gradient: Gradient) -> Array:

@@ -133,7 +133,7 @@ class Adam(NativeOptimizer):
     def step_size(self, rate: float, dtype: np.dtype[Any]) -> float:
         """Alpha, the rate corrected for the start at zero, for the coming step."""
         number, n = dtype.type, self.iterations + 1
-        power_1, power_2 = (np.power(number(beta), number(n)) for beta in (self.beta_1, self.beta_2))
+        power_1, power_2 = np.power(number(self.beta_1), number(n)), np.power(number(self.beta_2), number(n))
         return float(number(rate) * np.sqrt(number(1) - power_2) / (number(1) - power_1))
 
     def get_config(self) -> dict[str, Any]:
