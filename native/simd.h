@@ -1,11 +1,15 @@
 // simd.h: a vector of W lanes of T for the instruction set that this file is compiled for.
-// GCC/Clang vector types, no intrinsics: the same source serves x86-64, AVX2, AVX-512 and ARM.
+// GCC/Clang vector types: the same source serves x86-64, AVX2, AVX-512 and ARM. Intrinsics only where compilers do not
+// find the instruction.
 // Everything lives in a namespace named after the level, so that no code of a higher level can be
 // picked by the linker for a lower one (for the same reason kernels use no std templates).
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #ifndef UNROLLED_LEVEL
 #define UNROLLED_LEVEL baseline
@@ -56,9 +60,28 @@ template <bool write, class T> static inline void prefetch(const T *row, size_t 
   for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(p + at, write);
 }
 
-// Smaller and larger of a bound and x; a NaN in x stays NaN.
+// Smaller and larger of a bound and x; a NaN in x stays NaN: bound < x ? bound : x is what x86's minimum does, and what no
+// compiler makes it of without leave to forget NaN.
 template <class T> static inline Vec<T> at_most(Vec<T> x, T bound) { return all(bound) < x ? all(bound) : x; }
 template <class T> static inline Vec<T> at_least(Vec<T> x, T bound) { return all(bound) > x ? all(bound) : x; }
+#define UNROLLED_BOUNDS(T, smaller, larger)                                            \
+  template <> inline Vec<T> at_most(Vec<T> x, T bound) { return smaller(all(bound), x); } \
+  template <> inline Vec<T> at_least(Vec<T> x, T bound) { return larger(all(bound), x); }
+#if defined(__AVX512F__)  // the plain forms of these warn in GCC's own header
+static inline Vec<float> smaller_of(Vec<float> a, Vec<float> b) { return _mm512_mask_min_ps(b, __mmask16(-1), a, b); }
+static inline Vec<float> larger_of(Vec<float> a, Vec<float> b) { return _mm512_mask_max_ps(b, __mmask16(-1), a, b); }
+static inline Vec<double> smaller_of(Vec<double> a, Vec<double> b) { return _mm512_mask_min_pd(b, __mmask8(-1), a, b); }
+static inline Vec<double> larger_of(Vec<double> a, Vec<double> b) { return _mm512_mask_max_pd(b, __mmask8(-1), a, b); }
+UNROLLED_BOUNDS(float, smaller_of, larger_of)
+UNROLLED_BOUNDS(double, smaller_of, larger_of)
+#elif defined(__AVX2__)
+UNROLLED_BOUNDS(float, _mm256_min_ps, _mm256_max_ps)
+UNROLLED_BOUNDS(double, _mm256_min_pd, _mm256_max_pd)
+#elif defined(__x86_64__)
+UNROLLED_BOUNDS(float, _mm_min_ps, _mm_max_ps)
+UNROLLED_BOUNDS(double, _mm_min_pd, _mm_max_pd)
+#endif
+#undef UNROLLED_BOUNDS
 
 // tanh(x) = x P(x^2) / Q(x^2) on |x| <= 7.9, where float tanh is within 3e-7 of 1. Coefficients: our own
 // minimax fit (iteratively reweighted least squares); error 3e-7 relative, that of rounding.
