@@ -190,7 +190,7 @@ def _all_finite(array: Array) -> bool:
 def all_within(array: Array, low: float, high: float) -> bool:
     """Whether all entries lie in [low, high]; NaN does not."""
     if array.dtype in (np.float32, np.float64):
-        return _native.all_within(np.require(array, requirements=["C", "A"]), low, high)
+        return _native.all_within(np.ascontiguousarray(array if array.flags.aligned else array.copy()), low, high)
     return bool(((array >= low) & (array <= high)).all())
 
 

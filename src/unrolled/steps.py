@@ -288,10 +288,11 @@ class Steps(ABC):
 
 
 def _first_bad_gradient(gradients: Gradients) -> str | None:
-    found = list(gradients)
-    entries = [g.values if isinstance(g, RowGradient) else np.ascontiguousarray(g) for _, g in found]
+    entries = [
+        g.values if isinstance(g, RowGradient) else np.ascontiguousarray(g) for g in gradients.by_parameter.values()
+    ]
     bad = _native.first_not_finite(entries)
-    return None if bad < 0 else f'the gradient of "{found[bad][0].path}"'
+    return None if bad < 0 else f'the gradient of "{list(gradients.by_parameter)[bad].path}"'
 
 
 def _resolve(

@@ -20,6 +20,8 @@ from unrolled.layers.values import as_value, cast
 from unrolled.layers.watch import report, watched
 from unrolled.parameters import Array, Backprop, Gradients, Mode, Parameter, Shape, no_backprop
 
+_NUMBERS = {name: number for number, name in enumerate(engine.ACTIVATIONS)}
+
 
 def engine_activation(layer: Layer, argument: str, value: Any) -> str:
     """The name of an activation that the engine has.
@@ -162,11 +164,10 @@ class Recurrent(Layer):
         """
         given = initial_state is not None
         wants_x = mode.keep and mode.input_gradient  # then every position of an array needs a row of its own
-        sequence = x if isinstance(x, Sequence) else as_value(x, None, self.label, share=not wants_x)
-        sequence = cast(sequence, self.dtype)
+        sequence = cast(x if isinstance(x, Sequence) else as_value(x, None, self.label, share=not wants_x), self.dtype)
         self.require_features(sequence, self.kernel.shape[0])
-        states = self._initial_states(sequence.shape[0], initial_state)
-        factors = self.draw_factors(sequence.shape[0], mode) if mode.training else NONE
+        states = self._initial_states(len(sequence.index), initial_state) if given or self.stateful else None
+        factors = self.draw_factors(len(sequence.index), mode) if mode.training else NONE
         ran = self.run(sequence, mode.keep, states, factors)
         report("pass", self, x=sequence, ran=ran)
         if self.stateful:
@@ -227,7 +228,7 @@ class Recurrent(Layer):
 
     @property
     def _activations(self) -> tuple[int, int]:
-        return engine.ACTIVATIONS.index(self.activation), engine.ACTIVATIONS.index(self.recurrent_activation)
+        return _NUMBERS[self.activation], _NUMBERS[self.recurrent_activation]
 
     def _output(self, x: Sequence, ran: Pass) -> Any:
         y: Any = ran.last

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from unrolled import _native
 from unrolled.errors import show_call, warn_user
 from unrolled.losses.labels import of_output_shape
 from unrolled.parameters import Array, Shape
@@ -75,6 +76,12 @@ class Loss:
         return {"name": self.name, "reduction": self.reduction}
 
 
+def _sum(values: Array) -> float:
+    if values.dtype in (np.float32, np.float64) and values.flags.c_contiguous and values.flags.aligned:
+        return _native.total(values)
+    return float(values.sum(dtype=np.float64))
+
+
 def reduce(
     values: Array, weights: Array | None, mask: Array | None, reduction: str = "sum_over_batch_size"
 ) -> tuple[float, Array | float]:
@@ -89,7 +96,7 @@ def reduce(
     count = values.size if mask is None else int(np.count_nonzero(mask))
     scale = (1.0 if reduction == "sum" else 1.0 / count) if count else 0.0
     if weights is None and mask is None:
-        return float(values.sum(dtype=np.float64)) * scale, scale
+        return _sum(values) * scale, scale
     coefficients = np.full(values.shape, scale, values.dtype)
     if weights is not None:
         coefficients *= weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim))
