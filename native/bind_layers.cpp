@@ -11,15 +11,15 @@ template <class I> nb::tuple distinct(nb::ndarray<const I, nb::ndim<2>, nb::c_co
   require_aligned(ids);
   const size_t B = ids.shape(0), T = ids.shape(1);
   require(V >= 0 && B < most && T < most && B * T < most, "ids (B, T), fewer than 2^31 - 2^16; vocabulary at least 0");
-  std::vector<int32_t> slot(V, -1), rows;
+  std::vector<int32_t> slot(V, -1), rows(std::min(size_t(V), B * T) + 1);
   New<int32_t> index(B, T), lead(1, B), trail(1, B);
   const I *id = ids.data();
-  const auto number = [&](I token) {
-    int32_t &s = slot[token];
-    if (s < 0) {
-      s = int32_t(rows.size());
-      rows.push_back(int32_t(token));
-    }
+  int32_t n = 0;
+  const auto number = [&](I token) {  // no branch: no processor guesses which words are new
+    const int32_t found = slot[token], is_new = found >> 31, s = (found & ~is_new) | (n & is_new);  // is_new: all bits
+    slot[token] = s;
+    rows[n] = int32_t(token);  // one more than there are, until the next new one comes
+    n -= is_new;
     return s;
   };
   for (size_t b = 0; b < B; b++) {
@@ -31,12 +31,12 @@ template <class I> nb::tuple distinct(nb::ndarray<const I, nb::ndim<2>, nb::c_co
     lead.data[b] = int32_t(first), trail.data[b] = int32_t(last);
     if (first > 0 && V > 0) std::fill(to, to + first, number(0));
     for (size_t t = V > 0 ? first : 0; t < T; t++) {
-      if (row[t] < 0 || row[t] >= V) return nb::make_tuple(nb::none(), b * T + t);
+      if (std::make_unsigned_t<I>(row[t]) >= std::make_unsigned_t<I>(V)) return nb::make_tuple(nb::none(), b * T + t);
       to[t] = number(row[t]);
     }
   }
-  const size_t n = rows.size();
-  return nb::make_tuple(vector_of<int32_t>(std::move(rows), {n}), index.give(), lead.give_flat(), trail.give_flat());
+  rows.resize(n);
+  return nb::make_tuple(vector_of<int32_t>(std::move(rows), {size_t(n)}), index.give(), lead.give_flat(), trail.give_flat());
 }
 
 // A map x W + b for every row, by the kernel that projects a cell of one gate: a row's sums run in one order in any batch.

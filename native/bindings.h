@@ -87,9 +87,9 @@ inline void require(bool ok, const char *what) {
 
 // Whether 0 <= index < bound for all n; without a branch in the loop, for there are many.
 inline bool all_below(const int32_t *index, size_t n, size_t bound) {
-  uint32_t largest = 0;
-  for (size_t i = 0; i < n; i++) largest = std::max(largest, uint32_t(index[i]));
-  return n == 0 || largest < bound;
+  uint32_t signs = 0;  // of i and of bound - 1 - i: any compiler makes vectors of it
+  for (size_t i = 0; i < n; i++) signs |= uint32_t(index[i]) | (uint32_t(bound) - 1 - uint32_t(index[i]));
+  return (signs >> 31) == 0;
 }
 
 // A new array of T from the buffer pool; rows x columns, or rows x columns x more.

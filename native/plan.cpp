@@ -74,9 +74,20 @@ Plan make_plan(const int32_t *index, const uint8_t *mask, const int32_t *lead, i
     const int begin = shared > 0 ? shared : first_initial + (row_states ? b : 0);
     plan.start[q] = begin;
     int position = P + plan.offset[q], state = begin, visible = shared;  // visible: output row, 0 = blank
-    for (int s = shared; s < steps; s++) {
+    if (keep == nullptr && shared < steps) {
+      const int first = position, count = steps - shared;
+      int32_t *value = plan.value.data() + first, *previous = plan.previous.data() + first;
+      if (reverse)
+        for (int s = 0; s < count; s++) value[s] = row[count - 1 - s];
+      else
+        std::copy(row + shared, row + steps, value);
+      previous[0] = begin;
+      for (int s = 1; s < count; s++) previous[s] = first + s;
+      state = visible = first + count;
+    }
+    for (int s = shared; s < steps && keep != nullptr; s++) {
       const int t = time(s);
-      if (keep == nullptr || keep[t]) {
+      if (keep[t]) {
         plan.value[position] = row[t];
         plan.previous[position] = state;
         state = visible = ++position;
