@@ -65,18 +65,20 @@ void take_gradient(UpdateArgs<T> &args, const Changed<T> &value, const nb::ndarr
   args.slot = slot.data();
 }
 
-// Which steps of a table its rows have taken: (taken (V,), the rates of the steps so far).
-template <class T> using Rates = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Taken = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-template <class T> using Pending = std::optional<std::tuple<Taken, Rates<T>>>;
+// Which steps of a table its rows have taken: (taken (V,), room for rates, how many of them there are (1,)). They are only
+// changed here, together with the table, so that no Ctrl-C comes between.
+template <class T> using Rates = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Counts = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <class T> using Pending = std::tuple<Counts, Rates<T>, Counts>;
 
 // Into args; rows: those that take part, or null for all. They must be in the table and distinct.
-template <class T>
-void take_pending(UpdateArgs<T> &args, const Taken &taken, const Rates<T> &rates, const std::optional<Ids> &rows) {
+template <class T> void take_pending(UpdateArgs<T> &args, const Pending<T> &pending, const std::optional<Ids> &rows) {
+  const auto &[taken, rates, steps] = pending;
   require(rules[int(args.rule)].waits, "a rule whose rows cannot wait");
-  require_aligned(taken, rates, rows);
-  require(taken.size() == args.rows && rates.size() < most, "taken (V,), rates (steps,)");
-  args.taken = taken.data(), args.past_rate = rates.data(), args.steps = int(rates.size());
+  require_aligned(taken, rates, steps, rows);
+  require(taken.size() == args.rows && rates.size() < most && steps.size() == 1 && steps.data()[0] >= 0 &&
+          size_t(steps.data()[0]) <= rates.size(), "taken (V,), rates (most steps,), steps (1,)");
+  args.taken = taken.data(), args.past_rate = rates.data(), args.steps = steps.data()[0];
   args.slot = nullptr;
   args.row = rows ? rows->data() : nullptr, args.row_count = rows ? rows->size() : args.rows;
   for (size_t i = 0; i < args.row_count; i++) {
@@ -86,22 +88,26 @@ void take_pending(UpdateArgs<T> &args, const Taken &taken, const Rates<T> &rates
   }
 }
 
-// Rows of a table take the steps that they lack; rows: distinct, or None for all.
+// Rows of a table take the steps that they lack; rows: distinct, or None for all, and then there are none any more.
 template <class T>
-void catch_up(int rule, Changed<T> value, std::vector<Changed<T>> state, Taken taken, Rates<T> rates,
-              std::vector<double> constants, std::optional<Ids> rows) {
+void catch_up(int rule, Changed<T> value, std::vector<Changed<T>> state, Pending<T> pending, std::vector<double> constants,
+              std::optional<Ids> rows) {
   UpdateArgs<T> args = rule_args<T>(rule, value, state, constants);
   require(value.ndim() == 2, "a table (V, D)");
   args.rows = value.shape(0), args.columns = value.shape(1);
-  take_pending(args, taken, rates, rows);
+  take_pending(args, pending, rows);
   optimizers<T>().catch_up(args);  // holds the interpreter: two threads may predict with one model
+  if (rows) return;
+  std::fill_n(args.taken, args.rows, 0);
+  std::get<2>(pending).data()[0] = 0;
 }
 
 // One step on all parameters of one float type; state, rows, scale and pending steps by parameter.
 template <class T>
 void update(int rule, std::vector<Changed<T>> values, std::vector<std::vector<Changed<T>>> states,
             std::vector<nb::ndarray<const T, nb::device::cpu>> gradients, std::vector<std::optional<Ids>> rows, double rate,
-            double decay, std::vector<double> scales, std::vector<double> constants, std::vector<Pending<T>> pending) {
+            double decay, std::vector<double> scales, std::vector<double> constants,
+            std::vector<std::optional<Pending<T>>> pending) {
   const size_t n = values.size();
   require(states.size() == n && gradients.size() == n && rows.size() == n && scales.size() == n && pending.size() == n,
           "lists differ in length");
@@ -113,13 +119,16 @@ void update(int rule, std::vector<Changed<T>> values, std::vector<std::vector<Ch
     take_gradient(args, values[p], gradients[p], rows[p], slots[p]);
     if (pending[p]) {
       require(rows[p].has_value() && decay == 0, "pending steps are for gradients of rows, without decay");
-      take_pending(args, std::get<0>(*pending[p]), std::get<1>(*pending[p]), rows[p]);
+      take_pending(args, *pending[p], rows[p]);
+      require(size_t(args.steps) < std::get<1>(*pending[p]).size(), "no room for one more rate");
     }
     if (values[p].size() > 0) all.push_back(args);
   }
   std::vector<int> first_task(n + 1);
   nb::gil_scoped_release release;
   optimizers<T>().update(all.data(), int(all.size()), first_task.data());
+  for (const auto &steps : pending)
+    if (steps) std::get<1>(*steps).data()[std::get<2>(*steps).data()[0]++] = T(rate);
 }
 
 // The first of these arrays (rows contiguous) that has an entry which is not finite, or -1.
@@ -167,8 +176,8 @@ template <class T> void bind(nb::module_ &m) {
   m.def("all_within", &all_within<T>, "array"_a.noconvert(), "low"_a, "high"_a);
   m.def("update", &update<T>, "rule"_a, "values"_a.noconvert(), "states"_a.noconvert(), "gradients"_a.noconvert(),
         "rows"_a.noconvert(), "rate"_a, "decay"_a, "scales"_a, "constants"_a, "pending"_a);
-  m.def("catch_up", &catch_up<T>, "rule"_a, "value"_a.noconvert(), "state"_a.noconvert(), "taken"_a.noconvert(),
-        "rates"_a.noconvert(), "constants"_a, "rows"_a.noconvert().none());
+  m.def("catch_up", &catch_up<T>, "rule"_a, "value"_a.noconvert(), "state"_a.noconvert(), "pending"_a,
+        "constants"_a, "rows"_a.noconvert().none());
 }
 
 }  // namespace

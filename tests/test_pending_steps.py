@@ -59,8 +59,7 @@ class Pair:
     def waits(self) -> bool:
         """Whether some row of the one table has steps to make up; the other has none."""
         assert self.eager.pending is None
-        steps = self.lazy.pending
-        return isinstance(steps, PendingSteps) and bool((steps._taken < steps._steps).any())
+        return isinstance(self.lazy.pending, PendingSteps) and bool(self.lazy.pending.lags().any())
 
     def compare(self) -> None:
         assert_array_equal(bits(self.lazy.now()), bits(self.eager.now()))
@@ -131,6 +130,28 @@ def test_the_list_of_rates_does_not_grow_without_end(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(pending, "MOST_STEPS", 7)
     pair = Pair(MAKERS["adam"], (20, 8), np.float32)
     for _ in range(40):
+        pair.step()
+    pair.compare()
+
+
+def test_a_step_is_noted_down_with_the_call_that_takes_it() -> None:
+    """Nothing is left to do after the native call, so that Ctrl-C cannot come between."""
+    pair = Pair(MAKERS["adam"], (20, 8), np.float32)
+    pair.step()
+    native = _native.update
+
+    def stopped(*arguments: Any) -> None:
+        native(*arguments)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_native, "update", stopped)
+        for parameter, optimizer in zip((pair.lazy, pair.eager), pair.optimizers, strict=True):
+            gradients = Gradients()
+            gradients.add(parameter, RowGradient(np.array([3], np.int32), np.ones((1, 8), np.float32)))
+            with pytest.raises(KeyboardInterrupt):
+                optimizer.apply(gradients, [parameter])
+    for _ in range(3):
         pair.step()
     pair.compare()
 

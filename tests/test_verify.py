@@ -102,7 +102,7 @@ def test_other_tampering_is_found(what: str) -> None:
         trace["rnn"].x = trace["rnn"].x.copy()
         trace["rnn"].x[0, 0] += 1e-3
     elif what == "weights":
-        trace["rnn"].weights.recurrent_kernel[0, 0] += 0.01
+        trace["rnn"].weights.recurrent_kernel[...] += 0.01  # of one entry alone a state near 0 may hide it
     elif what == "logit":
         trace["head"].z[0] += 1e-3
     else:

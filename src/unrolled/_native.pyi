@@ -116,14 +116,13 @@ def update(
     decay: float,
     scales: list[float],
     constants: list[float],
-    pending: list[tuple[Array, Array] | None],
+    pending: list[tuple[Array, Array, Array] | None],
 ) -> None: ...
 def catch_up(
     rule: int,
     value: Array,
     state: list[Array],
-    taken: Array,
-    rates: Array,
+    pending: tuple[Array, Array, Array],
     constants: list[float],
     rows: Array | None,
 ) -> None: ...

@@ -268,26 +268,23 @@ class NativeOptimizer(Optimizer):
         values: list[Array] = []
         entries: list[Array] = []
         rows: list[Array | None] = [None] * len(work)
-        so_far: list[tuple[Array, Array] | None] = [None] * len(work)
-        waiting: list[PendingSteps] = []
+        so_far: list[tuple[Array, Array, Array] | None] = [None] * len(work)
         dtype = work[0][0].dtype
         for i, (parameter, gradient, state, _) in enumerate(work):
+            value = None
             if isinstance(gradient, RowGradient):
                 rows[i], given = np.ascontiguousarray(gradient.rows, np.int32), gradient.values
                 if given.dtype != dtype or given.strides[1] != given.itemsize:  # rows may stand apart
                     given = np.ascontiguousarray(given, dtype)
                 if may_wait and rule in WAITS and not parameter.handed_out:
                     pending = self._pending(parameter, state, rule, constants)
-                    so_far[i] = pending.so_far()
-                    waiting.append(pending)
+                    value, so_far[i] = pending.array, pending.so_far()
             else:
                 given = np.ascontiguousarray(gradient, dtype)
+            values.append(parameter.now() if value is None else value)
             entries.append(given)
-            values.append(parameter.now() if so_far[i] is None else waiting[-1].array)
         states, scales = [state for _, _, state, _ in work], [scale for _, _, _, scale in work]
         _native.update(rule, values, states, entries, rows, size, decay, scales, constants, so_far)
-        for pending in waiting:
-            pending.took(size)
 
     def _pending(self, parameter: Parameter, state: list[Array], rule: int, constants: list[float]) -> PendingSteps:
         """Where the coming step is noted down for the rows that have no gradient."""

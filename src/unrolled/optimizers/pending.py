@@ -28,30 +28,29 @@ class PendingSteps:
         self.rule, self.constants = rule, list(constants)
         self._taken = np.zeros(len(self.array), np.int32)  # how many of the steps below each row has taken
         self._rates = np.zeros(MOST_STEPS, self.array.dtype)
-        self._steps = 0
+        self._steps = np.zeros(1, np.int32)
 
     def belongs(self, state: Sequence[Array], rule: int, constants: Sequence[float]) -> bool:
         """Whether the coming step is one more of the same kind."""
         same_state = len(state) == len(self.state) and all(a is b for a, b in zip(state, self.state, strict=True))
         return same_state and rule == self.rule and constants == self.constants
 
-    def so_far(self) -> tuple[Array, Array]:
-        """For the native step: how many steps each row has taken (V,), and the rate of each step (steps,)."""
-        if self._steps == MOST_STEPS:
-            self.catch_up()
-        return self._taken, self._rates[: self._steps]
+    def so_far(self) -> tuple[Array, Array, Array]:
+        """How many steps each row has taken (V,), room for the rates of all steps, and how many there are (1,).
 
-    def took(self, rate: float) -> None:
-        """A step was taken in the rows that had a gradient."""
-        self._rates[self._steps] = rate
-        self._steps += 1
+        The native step reads them and writes them: with one call the rows have changed and the step is noted down.
+        """
+        if self._steps[0] == len(self._rates):
+            self.catch_up()
+        return self._taken, self._rates, self._steps
+
+    def lags(self) -> Array:
+        """How many steps each row (V,) has still to take."""
+        lags: Array = self._steps[0] - self._taken
+        return lags
 
     def catch_up(self, rows: Array | None = None) -> None:
         """Take what is missing in `rows` (distinct, int32), or in all."""
-        if self._steps == 0:
-            return
-        rates = self._rates[: self._steps]
-        _native.catch_up(self.rule, self.array, self.state, self._taken, rates, self.constants, rows)
-        if rows is None:
-            self._taken[:] = 0
-            self._steps = 0
+        if self._steps[0] > 0:
+            pending = (self._taken, self._rates, self._steps)
+            _native.catch_up(self.rule, self.array, self.state, pending, self.constants, rows)
