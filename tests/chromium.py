@@ -35,8 +35,9 @@ class Chromium:
             "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
             f"--user-data-dir={self._profile.name}", "about:blank",
         ]  # fmt: skip
+        own = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # no sanitizer in the browser
         self._process = subprocess.Popen(
-            ["bash", "-c", shell, program, *options], pass_fds=(to_read, to_write), stderr=subprocess.DEVNULL
+            ["bash", "-c", shell, program, *options], pass_fds=(to_read, to_write), stderr=subprocess.DEVNULL, env=own
         )
         os.close(to_read)
         os.close(to_write)
