@@ -74,7 +74,16 @@ Plan make_plan(const int32_t *index, const uint8_t *mask, const int32_t *lead, i
     const int begin = shared > 0 ? shared : first_initial + (row_states ? b : 0);
     plan.start[q] = begin;
     int position = P + plan.offset[q], state = begin, visible = shared;  // visible: output row, 0 = blank
-    if (keep == nullptr && shared < steps) {
+    if (keep) {
+      for (int s = shared; s < steps; s++) {
+        const int t = time(s);
+        if (keep[t]) {
+          plan.value[position] = row[t];
+          plan.previous[position] = state;
+          state = visible = ++position;
+        }
+      }
+    } else if (shared < steps) {
       const int first = position, count = steps - shared;
       int32_t *value = plan.value.data() + first, *previous = plan.previous.data() + first;
       if (reverse)
@@ -84,14 +93,6 @@ Plan make_plan(const int32_t *index, const uint8_t *mask, const int32_t *lead, i
       previous[0] = begin;
       for (int s = 1; s < count; s++) previous[s] = first + s;
       state = visible = first + count;
-    }
-    for (int s = shared; s < steps && keep != nullptr; s++) {
-      const int t = time(s);
-      if (keep[t]) {
-        plan.value[position] = row[t];
-        plan.previous[position] = state;
-        state = visible = ++position;
-      }
     }
     plan.final_row[b] = state;
     plan.last_row[b] = visible;

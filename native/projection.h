@@ -33,19 +33,8 @@ template <template <class> class Cell, class T> struct Projection {
   const int H = args.H, Hp = round_up(H, W), N = G * Hp, D = args.D, values = args.plan.values;
   const bool near = size_t(D + 1) * N * sizeof(T) <= (512 << 10);  // d_kernel stays near: a sum for each part of the values
 
-  // The stash row that is the sum of a value at one position only, if its columns are in x's order; or null.
-  const T *lone(int v) const {
-    if (args.d_z || (args.frequent && args.plan.frequent[v] >= 0)) return nullptr;
-    const int32_t *bucket = args.plan.bucket;
-    if (bucket[v + 1] - bucket[v] != 1) return nullptr;
-    for (int j = 0; j < G; j++)
-      if (Cell<T>::x_column(Hp, 0, j) != j * W) return nullptr;
-    return args.stash + size_t(args.plan.by_value[bucket[v]]) * slots * Hp;
-  }
-
-  // sums (last - first, N): of the stash rows (gradients) over the positions of each value, in the order of x's columns;
-  // but for those of lone values.
-  void sum_positions(int first, int last, T *sums, bool without_lone = false) const {
+  // sums (last - first, N): of the stash rows (gradients) over the positions of each value, in the order of x's columns.
+  void sum_positions(int first, int last, T *sums) const {
     for (int v = first; v < last && args.d_z; v++)
       pack_row<T>(args.d_z + size_t(v) * G * H, {H, G, 0, G}, sums + size_t(v - first) * N);
     if (args.d_z) return;
@@ -58,10 +47,6 @@ template <template <class> class Cell, class T> struct Projection {
         continue;
       }
       const int begin = bucket[v], end = bucket[v + 1];
-      if (without_lone && lone(v)) {
-        if (begin + ahead < positions) prefetch<false>(args.stash + size_t(by_value[begin + ahead]) * slots * Hp, slots * Hp);
-        continue;
-      }
       for (int j = 0; j < N / W; j += together) {
         Vec<T> sum[together] = {};
         int from[together];
@@ -102,15 +87,15 @@ template <template <class> class Cell, class T> struct Projection {
   }
 
   // d (D+1, N): adds what values [first, last) give to columns [from, until) of d_kernel and, in the last row, of d_bias.
-  // sum_of(v): the sum of a value.
-  template <class F> void add_kernel_gradient(int first, int last, const F &sum_of, int from, int until, T *d) const {
+  // sums: their sums, from value `first` on.
+  void add_kernel_gradient(int first, int last, const T *sums, int from, int until, T *d) const {
     constexpr int chunk = 256;
     const T *a[chunk], *b[chunk];
     for (int v = first; v < last; v += chunk) {
       const int some = last - v < chunk ? last - v : chunk;
       for (int j = 0; j < some; j++) {
         a[j] = args.table + size_t(args.rows ? args.rows[v + j] : v + j) * args.ld;
-        b[j] = sum_of(v + j) + from;
+        b[j] = sums + size_t(v - first + j) * N + from;
       }
       if (args.d_kernel) outer_product<T>(a, D, b, until - from, some, d + from, N);
       if (args.d_bias) add_rows<T>(b, until - from, some, d + size_t(D) * N + from);
@@ -118,9 +103,10 @@ template <template <class> class Cell, class T> struct Projection {
   }
 
   // d_values of values [first, last).
-  template <class F> void input_gradient(int first, int last, const F &sum_of, const T *panels) const {
+  void input_gradient(int first, int last, const T *sums, const T *panels) const {
+    const auto a_row = [&](int i) { return sums + size_t(i - first) * N; };
     const auto c_row = [&](int i) { return args.d_values + size_t(i) * args.d_ld; };
-    multiply_rows<T>(first, last, N, round_up(D, W), panels, nullptr, sum_of, c_row);
+    multiply_rows<T>(first, last, N, round_up(D, W), panels, nullptr, a_row, c_row);
   }
 
   // Everything of a few values while their sums are in the first caches. Parts do not depend on the number of threads.
@@ -133,13 +119,9 @@ template <template <class> class Cell, class T> struct Projection {
       const int until = int(int64_t(values) * (part + 1) / parts);
       for (int v = int(int64_t(values) * part / parts); v < until; v += few) {
         const int last = v + few < until ? v + few : until;
-        sum_positions(v, last, sums, true);
-        const auto sum_of = [&](int i) {
-          const T *alone = lone(i);
-          return alone ? alone : sums + size_t(i - v) * N;
-        };
-        add_kernel_gradient(v, last, sum_of, 0, N, own);
-        if (args.d_values) input_gradient(v, last, sum_of, panels);
+        sum_positions(v, last, sums);
+        add_kernel_gradient(v, last, sums, 0, N, own);
+        if (args.d_values) input_gradient(v, last, sums, panels);
       }
     });
     for (int part = 1; part < parts; part++)
@@ -150,16 +132,15 @@ template <template <class> class Cell, class T> struct Projection {
   void by_columns(const T *panels, T *d) const {
     Scratch<T> sums(size_t(values) * N);
     sum_all(sums);
-    const auto sum_of = [&](int i) { return sums + size_t(i) * N; };
     memset(d, 0, sizeof(T) * (D + 1) * N);
     constexpr int panel = 4 * panel_columns * W;
     unrolled::parallel_for((N + panel - 1) / panel, [&](int j) {
-      add_kernel_gradient(0, values, sum_of, j * panel, (j + 1) * panel < N ? (j + 1) * panel : N, d);
+      add_kernel_gradient(0, values, sums, j * panel, (j + 1) * panel < N ? (j + 1) * panel : N, d);
     });
     if (!args.d_values) return;
     unrolled::parallel_for((values + rows_at_once - 1) / rows_at_once, [&](int chunk) {
       const int first = chunk * rows_at_once, last = first + rows_at_once;
-      input_gradient(first, last < values ? last : values, sum_of, panels);
+      input_gradient(first, last < values ? last : values, sums + size_t(first) * N, panels);
     });
   }
 

@@ -106,11 +106,7 @@ def dense_backward(
 
     Without want_kernel the first two are empty, without want_x the last is None.
     """
-    d_rows = np.ascontiguousarray(d_z)
-    if d_z.ndim == 2:
-        d_kernel, d_bias, d_x = _native.dense_backward(_rows(x, kernel.dtype), kernel, d_rows, want_kernel, want_x)
-        return d_kernel, d_bias, d_x if want_x else None
-    d_rows = d_rows.reshape(-1, kernel.shape[1])
+    d_rows = np.ascontiguousarray(d_z).reshape(-1, kernel.shape[1])
     d_kernel, d_bias, d_x = _native.dense_backward(_rows(x, kernel.dtype), kernel, d_rows, want_kernel, want_x)
     return d_kernel, d_bias, d_x.reshape(*d_z.shape[:-1], kernel.shape[0]) if want_x else None
 

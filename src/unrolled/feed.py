@@ -181,16 +181,25 @@ def require_finite(array: Array, argument: str) -> None:
         raise ValueError(f"{argument}: expected finite numbers, got {array[at]} at {list(at)}. Remove such rows.")
 
 
-def _all_finite(array: Array) -> bool:
+def native_floats(array: Array) -> Array | None:
+    """The array as the native functions on whole arrays of floats read it; None if it is of another type."""
     if array.dtype in (np.float32, np.float64) and array.flags.aligned:
-        return _native.first_not_finite([np.ascontiguousarray(array).reshape(-1)]) < 0
+        return np.ascontiguousarray(array)
+    return None
+
+
+def _all_finite(array: Array) -> bool:
+    floats = native_floats(array)
+    if floats is not None:
+        return _native.first_not_finite([floats.reshape(-1)]) < 0
     return bool(np.isfinite(array).all())
 
 
 def all_within(array: Array, low: float, high: float) -> bool:
     """Whether all entries lie in [low, high]; NaN does not."""
-    if array.dtype in (np.float32, np.float64):
-        return _native.all_within(np.ascontiguousarray(array if array.flags.aligned else array.copy()), low, high)
+    floats = native_floats(array)
+    if floats is not None:
+        return _native.all_within(floats, low, high)
     return bool(((array >= low) & (array <= high)).all())
 
 

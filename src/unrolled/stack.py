@@ -186,7 +186,7 @@ class Stack(Weighted):
 
     @property
     def float_type(self) -> np.dtype[Any]:
-        """Float type of the first parameter."""
+        """Float type of the first parameter; asked at every step, so no list of all is made."""
         return next((p.dtype for layer in self._layers for p in layer.weights), np.dtype(np.float32))
 
     @property

@@ -8,6 +8,7 @@ import numpy as np
 
 from unrolled import _native
 from unrolled.errors import show_call, warn_user
+from unrolled.feed import native_floats
 from unrolled.losses.labels import of_output_shape
 from unrolled.parameters import Array, Shape
 
@@ -77,9 +78,8 @@ class Loss:
 
 
 def _sum(values: Array) -> float:
-    if values.dtype in (np.float32, np.float64) and values.flags.c_contiguous and values.flags.aligned:
-        return _native.total(values)
-    return float(values.sum(dtype=np.float64))
+    floats = native_floats(values)
+    return float(values.sum(dtype=np.float64)) if floats is None else _native.total(floats)
 
 
 def reduce(

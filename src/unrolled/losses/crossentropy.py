@@ -165,12 +165,9 @@ class SparseCategoricalCrossentropy(Loss):
 def of_logits(z: Array, t: Array, softmax: bool, gradient: bool) -> tuple[Array, Array | None]:
     """Values (...,) and gradient (..., K) of logits and labels (..., K), in one native pass."""
     dtype = z.dtype if z.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    logits, labels = np.ascontiguousarray(z, dtype), np.ascontiguousarray(t, dtype)
-    if z.ndim == 2:
-        values, d_z = _native.cross_entropy(logits, labels, softmax, gradient)
-        return values, d_z if gradient else None
-    classes = z.shape[-1]
-    values, d_z = _native.cross_entropy(logits.reshape(-1, classes), labels.reshape(-1, classes), softmax, gradient)
+    logits = np.ascontiguousarray(z, dtype).reshape(-1, z.shape[-1])
+    labels = np.ascontiguousarray(t, dtype).reshape(-1, z.shape[-1])
+    values, d_z = _native.cross_entropy(logits, labels, softmax, gradient)
     return values.reshape(z.shape[:-1]), d_z.reshape(z.shape) if gradient else None
 
 
