@@ -1,4 +1,7 @@
-// activations.h: activations by number, and their derivatives as functions of their own output y.
+// activations.h: the activations of a cell, and their slopes as functions of their own output y.
+//
+// A cell's step is written once, for an `act` with state (of the candidate and the output), gate, state_slope and gate_slope.
+// Usual are those that layers have unless told otherwise, known while compiling; Any looks each vector's up by number.
 #pragma once
 #include "kernels.h"
 #include "simd.h"
@@ -7,25 +10,21 @@ namespace UNROLLED_LEVEL {
 
 using unrolled::Activation;
 
-// f(index of the row) -> its value is replaced by activation(value), for n rows of one vector at p[r] + at.
-// The switch stands outside the loop: one branch per block of units, whatever the activation.
-template <class T> static inline void activate(Activation kind, int n, T *const *p, size_t at) {
-  const auto each = [&](auto f) {
-    for (int r = 0; r < n; r++) store<T>(p[r] + at, f(load<T>(p[r] + at)));
-  };
+// Not inline: five of them for each of several rows would be most of a cell's code.
+template <class T> __attribute__((noinline)) static Vec<T> activated(Activation kind, Vec<T> x) {
   const T one = 1;
   switch (kind) {
-    case Activation::tanh: return each([](Vec<T> x) { return tanh_of(x); });
-    case Activation::sigmoid: return each([](Vec<T> x) { return sigmoid_of(x); });
-    case Activation::relu: return each([](Vec<T> x) { return at_least<T>(x, 0); });
-    case Activation::linear: return;
-    case Activation::hard_sigmoid:
-      return each([one](Vec<T> x) { return at_least<T>(at_most<T>(x * (one / 6) + (one / 2), one), 0); });
-    case Activation::softsign: return each([one](Vec<T> x) { return x / (one + (x < 0 ? -x : x)); });
+    case Activation::tanh: return tanh_of(x);
+    case Activation::sigmoid: return sigmoid_of(x);
+    case Activation::relu: return at_least<T>(x, 0);
+    case Activation::linear: return x;
+    case Activation::hard_sigmoid: return at_least<T>(at_most<T>(x * (one / 6) + (one / 2), one), 0);
+    case Activation::softsign: return x / (one + (x < 0 ? -x : x));
   }
+  return x;
 }
 
-// The factor dz/dy-hat: d(activation)/dz from the output y.
+// d(activation)/dz from the output y.
 template <class T> static inline Vec<T> slope(Activation kind, Vec<T> y) {
   const T one = 1;
   switch (kind) {
@@ -40,6 +39,27 @@ template <class T> static inline Vec<T> slope(Activation kind, Vec<T> y) {
     }
   }
   return y;
+}
+
+template <class T> struct Usual {
+  Vec<T> state(Vec<T> x) const { return tanh_of(x); }
+  Vec<T> gate(Vec<T> x) const { return sigmoid_of(x); }
+  Vec<T> state_slope(Vec<T> y) const { return slope<T>(Activation::tanh, y); }
+  Vec<T> gate_slope(Vec<T> y) const { return slope<T>(Activation::sigmoid, y); }
+};
+
+template <class T> struct Any {
+  Activation of_state, of_gate;
+  Vec<T> state(Vec<T> x) const { return activated<T>(of_state, x); }
+  Vec<T> gate(Vec<T> x) const { return activated<T>(of_gate, x); }
+  Vec<T> state_slope(Vec<T> y) const { return slope<T>(of_state, y); }
+  Vec<T> gate_slope(Vec<T> y) const { return slope<T>(of_gate, y); }
+};
+
+// f(act) with the activations of these numbers.
+template <class T, class F> static inline void with_activations(Activation state, Activation gate, const F &f) {
+  if (state == Activation::tanh && gate == Activation::sigmoid) return f(Usual<T>{});
+  f(Any<T>{state, gate});
 }
 
 }  // namespace UNROLLED_LEVEL

@@ -299,8 +299,8 @@ template <class T, class R> void apply_rows(const UpdateArgs<T> &args, int numbe
   for (size_t i = first; i < last; i++) {
     if (i + 4 < last) {
       const size_t next = row(i + 4) * args.columns;
-      prefetch<true>(args.p + next, args.columns);
-      for (int k = 0; k < R::slots; k++) prefetch<true>(args.state[k] + next, args.columns);
+      prefetch(args.p + next, args.columns);
+      for (int k = 0; k < R::slots; k++) prefetch(args.state[k] + next, args.columns);
     }
     run_row<T, R>(args, row(i), most_rate, args.g ? args.g + i * args.ld : nullptr);
   }

@@ -5,7 +5,7 @@
 #include "cells/simple_rnn.h"
 #include "pooling.h"
 #include "projection.h"
-#include "recurrence.h"
+#include "recurrence_backward.h"
 
 namespace UNROLLED_LEVEL {
 namespace {
@@ -45,7 +45,7 @@ template <class T> void forward(const ForwardArgs<T> &args) {
 template <class T> void backward(const BackwardArgs<T> &args) {
   switch (args.cell) {
 #define CELL(name, type, ...) \
-  case CellKind::name: return Recurrence<type, T>::backward(args);
+  case CellKind::name: return RecurrenceBackward<type, T>::backward(args);
 #include "cells.def"
 #undef CELL
   }

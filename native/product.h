@@ -1,6 +1,7 @@
 // product.h: the two products that everything is made of, with accumulators held in registers.
 //
-//   rows_product:  out[r] = init[r] + a[r] B         a few rows r times a panel of C vectors of columns
+//   rows_product:  out[r] = init[r] + a[r] B         a few rows r times a panel of C vectors of columns; what becomes of
+//                                                    the sums is up to `finish`, which gets them in registers
 //   outer_product: out[m] += sum_k a[k][m] b[k]      over many positions k
 //
 // The order of summation within one entry is k = 0, 1, 2 ... whatever the grouping of rows.
@@ -19,49 +20,60 @@ constexpr int rows_for(int columns) {
 constexpr int most_together = 96;  // rows that one call takes
 constexpr int panel_columns = 4;  // vectors in a full panel
 
-template <class T, int C, int R>
-static void rows_product_of(const T *const *a, const T *b, int K, const T *const *init, T *const *out, size_t at) {
+// What becomes of sums: R rows from `first` on, C vectors each.
+template <class T> struct StoreRows {
+  T *const *out;
+  size_t at;
+  template <int R, int C> void operator()(int first, Vec<T> (&sum)[R][C]) const {
+#pragma GCC unroll 12
+    for (int r = 0; r < R; r++)
+      for (int j = 0; j < C; j++) store<T>(out[first + r] + at + j * width<T>, sum[r][j]);
+  }
+};
+
+template <class T, int C, int R, class F>
+static void rows_product_of(int first, const T *const *a, const T *b, int K, const T *const *init, size_t at,
+                            const F &finish) {
   constexpr int W = width<T>;
   alignas(64) static const T zeros[C * W] = {};
   Vec<T> sum[R][C];
 #pragma GCC unroll 12
   for (int r = 0; r < R; r++) {
-    const T *from = init ? init[r] + at : zeros;
+    const T *from = init ? init[first + r] + at : zeros;
     for (int j = 0; j < C; j++) sum[r][j] = load<T>(from + j * W);
   }
+  const T *row[R];
+  for (int r = 0; r < R; r++) row[r] = a[first + r];
   for (int k = 0; k < K; k++, b += C * W) {
     Vec<T> w[C];
     for (int j = 0; j < C; j++) w[j] = load<T>(b + j * W);
 #pragma GCC unroll 12
     for (int r = 0; r < R; r++) {
-      const Vec<T> x = all(a[r][k]);
+      const Vec<T> x = all(row[r][k]);
       for (int j = 0; j < C; j++) sum[r][j] += x * w[j];
     }
   }
-#pragma GCC unroll 12
-  for (int r = 0; r < R; r++) {
-    T *to = out[r] + at;
-    for (int j = 0; j < C; j++) store<T>(to + j * W, sum[r][j]);
-  }
+  finish(first, sum);
 }
 
-template <class T, int C, int R>
-static void rows_product_n(int n, const T *const *a, const T *b, int K, const T *const *init, T *const *out, size_t at) {
+template <class T, int C, int R, class F>
+static void rows_product_n(int n, int first, const T *const *a, const T *b, int K, const T *const *init, size_t at,
+                           const F &finish) {
   if constexpr (R == 0) {
     return;
   } else {
-    if (n == R) return rows_product_of<T, C, R>(a, b, K, init, out, at);
-    rows_product_n<T, C, R - 1>(n, a, b, K, init, out, at);
+    if (n == R) return rows_product_of<T, C, R>(first, a, b, K, init, at, finish);
+    rows_product_n<T, C, R - 1>(n, first, a, b, K, init, at, finish);
   }
 }
 
-// out[r][at..] = init[r][at..] + a[r] B for n <= 96 rows; b is packed [k][C][W]. A long b is cut along k, so that a piece
-// stays in the first cache while all rows pass over it.
-template <class T, int C>
+// finish(first, sums) gets init[r][at..] + a[r] B for all of n <= 96 rows, some at a time; b is packed [k][C][W]. A long b is
+// cut along k, so that a piece stays in the first cache while all rows pass over it; sums so far then stand in out[r][at..].
+template <class T, int C, class F>
 static inline void rows_product(int n, const T *const *a, const T *b, int K, const T *const *init, T *const *out,
-                                size_t at) {
+                                size_t at, const F &finish) {
   constexpr int R = rows_for(C);
-  if (n <= R) return rows_product_n<T, C, R>(n, a, b, K, init, out, at);
+  if (n <= R) return rows_product_n<T, C, R>(n, 0, a, b, K, init, at, finish);
   const int depth = K <= 192 ? K : 128;
   const T *here[most_together];
   for (int k = 0; k < K; k += depth, b += size_t(depth) * C * width<T>) {
@@ -73,10 +85,20 @@ static inline void rows_product(int n, const T *const *a, const T *b, int K, con
     const T *const *from = k ? here : a;
     for (int done = 0, groups = (n + R - 1) / R; done < n; groups--) {
       const int take = (n - done + groups - 1) / groups;
-      rows_product_n<T, C, R>(take, from + done, b, some, init ? init + done : nullptr, out + done, at);
+      if (k + some < K)
+        rows_product_n<T, C, R>(take, done, from, b, some, init, at, StoreRows<T>{out, at});
+      else
+        rows_product_n<T, C, R>(take, done, from, b, some, init, at, finish);
       done += take;
     }
   }
+}
+
+// The same with out[r][at..] = the sums.
+template <class T, int C>
+static inline void rows_product(int n, const T *const *a, const T *b, int K, const T *const *init, T *const *out,
+                                size_t at) {
+  rows_product<T, C>(n, a, b, K, init, out, at, StoreRows<T>{out, at});
 }
 
 template <class T>

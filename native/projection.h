@@ -40,7 +40,7 @@ template <template <class> class Cell, class T> struct Projection {
     if (args.d_z) return;
     const int32_t *bucket = args.plan.bucket, *by_value = args.plan.by_value;
     const int positions = bucket[values];
-    constexpr int together = 8, ahead = 6;
+    constexpr int together = 8, ahead = 12;
     for (int v = first; v < last; v++, sums += N) {
       if (args.frequent && args.plan.frequent[v] >= 0) {
         memcpy(sums, args.frequent + size_t(args.plan.frequent[v]) * N, sizeof(T) * N);
@@ -57,7 +57,8 @@ template <template <class> class Cell, class T> struct Projection {
         }
         for (int p = begin; p < end; p++) {
           const T *d = args.stash + size_t(by_value[p]) * slots * Hp;
-          if (j == 0 && p + ahead < positions) prefetch<false>(args.stash + size_t(by_value[p + ahead]) * slots * Hp, slots * Hp);
+          if (j == 0 && p + ahead < positions)
+            prefetch<true>(args.stash + size_t(by_value[p + ahead]) * slots * Hp, slots * Hp);
           for (int m = 0; m < together; m++) sum[m] += load<T>(d + from[m]);
         }
         for (int m = 0; m < some; m++) store<T>(sums + (j + m) * W, sum[m]);

@@ -54,10 +54,13 @@ template <class T> static inline void store(T *p, Vec<T> v) { *(typename Lanes<T
 template <class T> static inline Vec<T> all(T x) { return x - Vec<T>{}; }
 
 // Asks for a row of n entries. Rows of a large table are read far apart or backwards, which no processor guesses by itself.
-template <bool write, class T> static inline void prefetch(const T *row, size_t n) {
+// Into the first cache what is needed next; into the second (`far`) what is needed some steps later, for the first has no
+// room to keep it.
+// Always inline: GCC takes a function that only asks for memory for one without effect, and drops calls of it.
+template <bool far = false, class T> __attribute__((always_inline)) static inline void prefetch(const T *row, size_t n) {
   const char *p = (const char *)row;
   const size_t bytes = n * sizeof(T) < 1024 ? n * sizeof(T) : 1024;
-  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(p + at, write);
+  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(p + at, 0, far ? 2 : 3);
 }
 
 // Smaller and larger of a bound and x; a NaN in x stays NaN: bound < x ? bound : x is what x86's minimum does, and what no
@@ -85,23 +88,33 @@ UNROLLED_BOUNDS(double, _mm_min_pd, _mm_max_pd)
 
 // tanh(x) = x P(x^2) / Q(x^2) on |x| <= 7.9, where float tanh is within 3e-7 of 1. Coefficients: our own
 // minimax fit (iteratively reweighted least squares); error 3e-7 relative, that of rounding.
-// scale 1/2 gives tanh(x/2)/2 for the sigmoid: powers of two, which go into the coefficients and change no bit.
-static inline Vec<float> scaled_tanh(Vec<float> x, const float scale) {
-  const float s = scale * scale, bound = 7.9f / scale;
-  x = at_least<float>(at_most<float>(x, bound), -bound);
+static inline Vec<float> tanh_of(Vec<float> x) {
+  x = at_least<float>(at_most<float>(x, 7.9f), -7.9f);
   Vec<float> u = x * x;
-  Vec<float> p = all(1.5428220478952426e-08f * s * s * s * s * s) * u + 2.202342147938907e-05f * s * s * s * s;
-  Vec<float> q = all(8.598880754107086e-07f * s * s * s * s) * u + 0.0003423668094910681f * s * s * s;
-  p = p * u + 0.0035790028050541878f * s * s * s;
-  q = q * u + 0.026192279532551765f * s * s;
-  p = p * u + 0.13450630009174347f * s * s;
-  q = q * u + 0.4678395688533783f * s;
-  p = p * u + s;
+  Vec<float> p = all(1.5428220478952426e-08f) * u + 2.202342147938907e-05f;
+  Vec<float> q = all(8.598880754107086e-07f) * u + 0.0003423668094910681f;
+  p = p * u + 0.0035790028050541878f;
+  q = q * u + 0.026192279532551765f;
+  p = p * u + 0.13450630009174347f;
+  q = q * u + 0.4678395688533783f;
+  p = p * u + 1.0f;
   q = q * u + 1.0f;
   return x * p / q;
 }
-static inline Vec<float> tanh_of(Vec<float> x) { return scaled_tanh(x, 1.0f); }
-static inline Vec<float> sigmoid_of(Vec<float> x) { return scaled_tanh(x, 0.5f) + 0.5f; }
+
+// sigmoid(x) = 1 / (1 + 2^n 2^r), n + r = -x / ln 2, n whole, |r| <= 1/2. With y = r ln(2)/2, 2^r = (1 + tanh y) / (1 - tanh y)
+// and tanh y = y (15 + y^2) / (15 + 6 y^2) within 6e-9: 2^r = (even + odd) / (even - odd), a division for all of it.
+// Error 9e-8; of the value itself 2e-7 down to x = -8, 1.3e-6 at the bounds. NaN passes through.
+static inline Vec<float> sigmoid_of(Vec<float> x) {
+  typedef Lanes<float>::integers Bits;
+  const float octaves = -1.44269504088896341f, half_ln2 = 0.34657359027997265f;
+  const float shift = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number in the low bits
+  x = at_least<float>(at_most<float>(x, 80.0f), -80.0f);
+  const Vec<float> shifted = x * octaves + shift, r = x * octaves - (shifted - shift), s = r * r;
+  const Vec<float> odd = r * (s * (half_ln2 / 6) + 2.5f / half_ln2), even = s + 2.5f / (half_ln2 * half_ln2);
+  const Vec<float> up = even + odd, down = even - odd;
+  return down / (down + (Vec<float>)((Bits)up + ((Bits)shifted << 23)));
+}
 
 // exp(x) = 2^n exp(r), |r| <= ln(2)/2, Taylor series to r^13 (remainder 4e-18): exp(r) - 1, and the bits that n adds.
 static inline Vec<double> exp_part(Vec<double> x, Lanes<double>::integers &bits) {

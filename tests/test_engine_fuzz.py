@@ -6,6 +6,7 @@ import copy
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +40,19 @@ AROUND_LANES = st.builds(lambda blocks, off: max(1, blocks * WIDEST + off), BLOC
     seed=st.integers(0, 2**32 - 1),
 )
 def test_random_shapes_and_plans_match_reference(cell, on, dtype, units, features, batch, steps, count, options, seed):
-    case = random_case(cell, (batch, steps, features, units), np.random.default_rng(seed), dtype=dtype, **options)
+    rng = np.random.default_rng(seed)
+    case = random_case(cell, (batch, steps, features, units), rng, dtype=dtype, **options)
     with level(on), threads(count):
-        assert_same(run_engine(case), run_reference(case), 1e-11 if dtype == "float64" else 2e-5)
+        found = run_engine(case)
+    expected = run_reference(case)
+    if dtype == "float64":
+        return assert_same(found, expected, 1e-11)
+    # With one unit and few steps the terms of a sum can nearly cancel. How much of it is rounding, the reference tells in
+    # float64: the engine rounds at every operation, here x is rounded once more.
+    rounded = case.x * (1 + rng.uniform(-1, 1, case.x.shape) * 2.0**-24)
+    once = run_reference(replace(case, x=rounded))
+    rounding = {name: 8 * float(np.abs(once[name] - want).max(initial=0)) for name, want in expected.items()}
+    assert_same(found, expected, 2e-5, rounding)
 
 
 # ---- plans ----

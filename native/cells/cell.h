@@ -1,8 +1,11 @@
 // cell.h: what the time loop hands to a cell for one step of n rows, and what a cell tells about itself.
 //
 // A cell struct Cell<T> has: gates (G: groups of columns of kernel), slots (values kept a unit and step), has_c;
-// pack (weights into the orders that forward and backward read); forward and backward of one step; maps (which products
-// give d_recurrent_kernel); x_column (where in a stash row the gradient of gate g's input stands).
+// pack (weights into the orders that forward and backward read); forward and backward of one step, for activations `act`; maps
+// (which products give d_recurrent_kernel); x_column (where in a stash row the gradient of gate g's input stands).
+//
+// forward works on sums in registers: what many rows need first is computed for all of them first, so that the next row's
+// arithmetic fills the time that a row's division takes.
 //
 // Under recurrent dropout each gate sees the state before times a mask of its own, so that the product with U is taken gate
 // by gate ("apart"): pack_state, state_product and state_gradient are the one place that knows.
@@ -60,13 +63,20 @@ static void pack_state(const Weights<T> &w, const T *U, int all_gates, int first
   }
 }
 
-// out = init + h_prev U for W units from u on and gates 0 .. C-1, at column `at` of init and out.
-template <class T, int C>
+// finish(first, sums) gets init + h_prev U of gates 0 .. C-1 for W units from u on, some rows at a time (see rows_product).
+// out: room for sums on their way, at column `at`, where init stands too.
+template <class T, int C, class F>
 static inline void state_product(const Weights<T> &w, const ForwardStep<T> &s, int u, const T *const *init, T *const *out,
-                                 size_t at) {
-  if (!w.apart) return rows_product<T, C>(s.n, s.h_prev, w.forward + size_t(u) * C * w.H, w.H, init, out, at);
+                                 size_t at, const F &finish) {
+  constexpr int W = width<T>;
+  if (!w.apart) return rows_product<T, C>(s.n, s.h_prev, w.forward + size_t(u) * C * w.H, w.H, init, out, at, finish);
   for (int g = 0; g < C; g++)
-    rows_product<T, 1>(s.n, s.dropped[g], w.forward + (size_t(g) * w.Hp + u) * w.H, w.H, init, out, at + g * width<T>);
+    rows_product<T, 1>(s.n, s.dropped[g], w.forward + (size_t(g) * w.Hp + u) * w.H, w.H, init, out, at + g * W);
+  for (int r = 0; r < s.n; r++) {
+    Vec<T> sum[1][C];
+    for (int g = 0; g < C; g++) sum[0][g] = load<T>(out[r] + at + g * W);
+    finish(r, sum);
+  }
 }
 
 // The columns of one gate out of a row packed [unit block][gates][W].

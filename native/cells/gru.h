@@ -16,43 +16,42 @@ template <class T> struct Gru {
     pack_state<T>(w, U, 3, 0, 3, forward, backward);
   }
 
-  static void forward(const Weights<T> &w, const ForwardStep<T> &s) {
+  template <class A> static void forward(const A &act, const Weights<T> &w, const ForwardStep<T> &s) {
     const T one = 1;
     const T *bias[64];
     for (int r = 0; r < s.n; r++) bias[r] = w.bias;
     for (int u = 0; u < w.Hp; u += W) {
       const size_t at = size_t(u) * 3, g_at = size_t(w.Hp) * 3 + u;
-      state_product<T, 3>(w, s, u, w.bias ? bias : nullptr, s.stash, at);
-      for (int r = 0; r < s.n; r++) {
-        T *q = s.stash[r] + at;
-        store<T>(q, load<T>(q) + load<T>(s.x[r] + at));
-        store<T>(q + W, load<T>(q + W) + load<T>(s.x[r] + at + W));
-      }
-      activate<T>(w.recurrent_activation, s.n, s.stash, at);
-      activate<T>(w.recurrent_activation, s.n, s.stash, at + W);
-      for (int r = 0; r < s.n; r++) {
-        const T *q = s.stash[r] + at;
-        store<T>(s.stash[r] + g_at, load<T>(s.x[r] + at + 2 * W) + load<T>(q + W) * load<T>(q + 2 * W));
-      }
-      activate<T>(w.activation, s.n, s.stash, g_at);
-      for (int r = 0; r < s.n; r++) {
-        const Vec<T> z = load<T>(s.stash[r] + at);
-        store<T>(s.h[r] + u, z * load<T>(s.h_prev[r] + u) + (one - z) * load<T>(s.stash[r] + g_at));
-      }
+      state_product<T, 3>(w, s, u, w.bias ? bias : nullptr, s.stash, at, [&]<int R>(int first, Vec<T> (&m)[R][3]) {
+#pragma GCC unroll 12
+        for (int r = 0; r < R; r++) {
+          T *q = s.stash[first + r] + at;
+          const T *x = s.x[first + r] + at;
+          const Vec<T> reset = act.gate(m[r][1] + load<T>(x + W));
+          store<T>(q + W, reset), store<T>(q + 2 * W, m[r][2]);
+          m[r][2] = load<T>(x + 2 * W) + reset * m[r][2];
+        }
+#pragma GCC unroll 12
+        for (int r = 0; r < R; r++) {
+          const int row = first + r;
+          const Vec<T> z = act.gate(m[r][0] + load<T>(s.x[row] + at)), g = act.state(m[r][2]);
+          store<T>(s.stash[row] + at, z), store<T>(s.stash[row] + g_at, g);
+          store<T>(s.h[row] + u, z * load<T>(s.h_prev[row] + u) + (one - z) * g);
+        }
+      });
     }
   }
 
-  static void backward(const Weights<T> &w, const BackwardStep<T> &s) {
+  template <class A> static void backward(const A &act, const Weights<T> &w, const BackwardStep<T> &s) {
     const T one = 1;
-    const Activation a = w.activation, ra = w.recurrent_activation;
     for (int r = 0; r < s.n; r++)
       for (int u = 0; u < w.Hp; u += W) {
         T *q = s.stash[r] + size_t(u) * 3, *p = s.stash[r] + size_t(w.Hp) * 3 + u;
         const Vec<T> z = load<T>(q), reset = load<T>(q + W), m = load<T>(q + 2 * W), g = load<T>(p);
         const Vec<T> dh = load<T>(s.dh[r] + u);
-        const Vec<T> dg = dh * (one - z) * slope<T>(a, g);
-        store<T>(q, dh * (load<T>(s.h_prev[r] + u) - g) * slope<T>(ra, z));
-        store<T>(q + W, dg * m * slope<T>(ra, reset));
+        const Vec<T> dg = dh * (one - z) * act.state_slope(g);
+        store<T>(q, dh * (load<T>(s.h_prev[r] + u) - g) * act.gate_slope(z));
+        store<T>(q + W, dg * m * act.gate_slope(reset));
         store<T>(q + 2 * W, dg * reset);
         store<T>(p, dg);
         store<T>(s.dh[r] + u, dh * z);

@@ -18,7 +18,7 @@ template <class T> struct GruResetBefore {
     pack_state<T>(w, U, 3, 2, 1, forward2, backward2);
   }
 
-  static void forward(const Weights<T> &w, const ForwardStep<T> &s) {
+  template <class A> static void forward(const A &act, const Weights<T> &w, const ForwardStep<T> &s) {
     const T one = 1;
     const size_t rh_at = size_t(w.Hp) * 2, g_at = size_t(w.Hp) * 3;
     const T *const *h = w.apart ? s.dropped[2] : s.h_prev;  // what the candidate sees
@@ -26,34 +26,32 @@ template <class T> struct GruResetBefore {
     for (int r = 0; r < s.n; r++) rh[r] = s.stash[r] + rh_at;
     for (int u = 0; u < w.Hp; u += W) {
       const size_t at = size_t(u) * 2;
-      state_product<T, 2>(w, s, u, nullptr, s.stash, at);
-      for (int r = 0; r < s.n; r++) {
-        T *q = s.stash[r] + at;
-        store<T>(q, load<T>(q) + load<T>(s.x[r] + size_t(u) * 3));
-        store<T>(q + W, load<T>(q + W) + load<T>(s.x[r] + size_t(u) * 3 + W));
-      }
-      activate<T>(w.recurrent_activation, s.n, s.stash, at);
-      activate<T>(w.recurrent_activation, s.n, s.stash, at + W);
-      for (int r = 0; r < s.n; r++)
-        store<T>(s.stash[r] + rh_at + u, load<T>(s.stash[r] + at + W) * load<T>(h[r] + u));
+      state_product<T, 2>(w, s, u, nullptr, s.stash, at, [&]<int R>(int first, Vec<T> (&m)[R][2]) {
+#pragma GCC unroll 12
+        for (int r = 0; r < R; r++) {
+          const int row = first + r;
+          const T *x = s.x[row] + size_t(u) * 3;
+          const Vec<T> z = act.gate(m[r][0] + load<T>(x)), reset = act.gate(m[r][1] + load<T>(x + W));
+          store<T>(s.stash[row] + at, z), store<T>(s.stash[row] + at + W, reset);
+          store<T>(s.stash[row] + rh_at + u, reset * load<T>(h[row] + u));
+        }
+      });
     }
-    for (int u = 0; u < w.Hp; u += W) {
-      rows_product<T, 1>(s.n, rh, w.forward2 + size_t(u) * w.H, w.H, nullptr, s.stash, g_at + u);
-      for (int r = 0; r < s.n; r++) {
-        T *p = s.stash[r] + g_at + u;
-        store<T>(p, load<T>(p) + load<T>(s.x[r] + size_t(u) * 3 + 2 * W));
-      }
-      activate<T>(w.activation, s.n, s.stash, g_at + u);
-      for (int r = 0; r < s.n; r++) {
-        const Vec<T> z = load<T>(s.stash[r] + size_t(u) * 2);
-        store<T>(s.h[r] + u, z * load<T>(s.h_prev[r] + u) + (one - z) * load<T>(s.stash[r] + g_at + u));
-      }
-    }
+    for (int u = 0; u < w.Hp; u += W)
+      rows_product<T, 1>(s.n, rh, w.forward2 + size_t(u) * w.H, w.H, nullptr, s.stash, g_at + u, [&]<int R>(int first, Vec<T> (&m)[R][1]) {
+#pragma GCC unroll 12
+        for (int r = 0; r < R; r++) {
+          const int row = first + r;
+          const Vec<T> g = act.state(m[r][0] + load<T>(s.x[row] + size_t(u) * 3 + 2 * W));
+          const Vec<T> z = load<T>(s.stash[row] + size_t(u) * 2);
+          store<T>(s.stash[row] + g_at + u, g);
+          store<T>(s.h[row] + u, z * load<T>(s.h_prev[row] + u) + (one - z) * g);
+        }
+      });
   }
 
-  static void backward(const Weights<T> &w, const BackwardStep<T> &s) {
+  template <class A> static void backward(const A &act, const Weights<T> &w, const BackwardStep<T> &s) {
     const T one = 1;
-    const Activation a = w.activation, ra = w.recurrent_activation;
     const size_t g_at = size_t(w.Hp) * 3;
     const T *dg[64];
     for (int r = 0; r < s.n; r++) {
@@ -61,8 +59,8 @@ template <class T> struct GruResetBefore {
       for (int u = 0; u < w.Hp; u += W) {
         T *q = s.stash[r] + size_t(u) * 2, *p = s.stash[r] + g_at + u;
         const Vec<T> z = load<T>(q), g = load<T>(p), dh = load<T>(s.dh[r] + u);
-        store<T>(p, dh * (one - z) * slope<T>(a, g));
-        store<T>(q, dh * (load<T>(s.h_prev[r] + u) - g) * slope<T>(ra, z));
+        store<T>(p, dh * (one - z) * act.state_slope(g));
+        store<T>(q, dh * (load<T>(s.h_prev[r] + u) - g) * act.gate_slope(z));
         store<T>(s.dh[r] + u, dh * z);
       }
     }
@@ -73,7 +71,7 @@ template <class T> struct GruResetBefore {
         const Vec<T> reset = load<T>(q);
         Vec<T> d = load<T>(s.scratch[r] + u);
         if (w.apart) d = d * load<T>(s.drop[r] + size_t(w.Hp) * 2 + u);  // the candidate's mask
-        store<T>(q, d * load<T>(s.h_prev[r] + u) * slope<T>(ra, reset));
+        store<T>(q, d * load<T>(s.h_prev[r] + u) * act.gate_slope(reset));
         store<T>(s.dh[r] + u, load<T>(s.dh[r] + u) + d * reset);
       }
     state_gradient<T>(w, s, 2, s.dh, s.dh);

@@ -15,42 +15,43 @@ template <class T> struct Lstm {
     pack_state<T>(w, U, 4, 0, 4, forward, backward);
   }
 
-  static void forward(const Weights<T> &w, const ForwardStep<T> &s) {
+  template <class A> static void forward(const A &act, const Weights<T> &w, const ForwardStep<T> &s) {
     for (int u = 0; u < w.Hp; u += W) {
       const size_t at = size_t(u) * 4;
-      state_product<T, 4>(w, s, u, s.x, s.stash, at);
-      activate<T>(w.recurrent_activation, s.n, s.stash, at);
-      activate<T>(w.recurrent_activation, s.n, s.stash, at + W);
-      activate<T>(w.activation, s.n, s.stash, at + 2 * W);
-      activate<T>(w.recurrent_activation, s.n, s.stash, at + 3 * W);
-      for (int r = 0; r < s.n; r++) {
-        const T *q = s.stash[r] + at;
-        const Vec<T> c = load<T>(q + W) * load<T>(s.c_prev[r] + u) + load<T>(q) * load<T>(q + 2 * W);
-        store<T>(s.c[r] + u, c);
-        store<T>(s.h[r] + u, c);
-      }
-      activate<T>(w.activation, s.n, s.h, u);
-      for (int r = 0; r < s.n; r++)
-        store<T>(s.h[r] + u, load<T>(s.stash[r] + at + 3 * W) * load<T>(s.h[r] + u));
+      state_product<T, 4>(w, s, u, s.x, s.stash, at, [&]<int R>(int first, Vec<T> (&z)[R][4]) {
+#pragma GCC unroll 12
+        for (int r = 0; r < R; r++) {
+          const int row = first + r;
+          T *q = s.stash[row] + at;
+          const Vec<T> i = act.gate(z[r][0]), f = act.gate(z[r][1]), g = act.state(z[r][2]);
+          const Vec<T> c = f * load<T>(s.c_prev[row] + u) + i * g;
+          store<T>(q, i), store<T>(q + W, f), store<T>(q + 2 * W, g);
+          store<T>(s.c[row] + u, c);
+          z[r][0] = c;
+        }
+#pragma GCC unroll 12
+        for (int r = 0; r < R; r++) {
+          const Vec<T> o = act.gate(z[r][3]);
+          store<T>(s.stash[first + r] + at + 3 * W, o);
+          store<T>(s.h[first + r] + u, o * act.state(z[r][0]));
+        }
+      });
     }
   }
 
-  static void backward(const Weights<T> &w, const BackwardStep<T> &s) {
-    const Activation a = w.activation, ra = w.recurrent_activation;
-    for (int u = 0; u < w.Hp; u += W) {
-      const size_t at = size_t(u) * 4;
-      for (int r = 0; r < s.n; r++) store<T>(s.scratch[r] + u, load<T>(s.c[r] + u));
-      activate<T>(a, s.n, s.scratch, u);  // a(c')
-      for (int r = 0; r < s.n; r++) {
-        T *q = s.stash[r] + at;
+  template <class A> static void backward(const A &act, const Weights<T> &w, const BackwardStep<T> &s) {
+    for (int r = 0; r < s.n; r++) {
+      T *q = s.stash[r], *dh_row = s.dh[r], *dc_row = s.dc[r];
+      const T *c_row = s.c[r], *c_prev = s.c_prev[r];
+      for (int u = 0; u < w.Hp; u += W, q += 4 * W) {
         const Vec<T> i = load<T>(q), f = load<T>(q + W), g = load<T>(q + 2 * W), o = load<T>(q + 3 * W);
-        const Vec<T> ac = load<T>(s.scratch[r] + u), dh = load<T>(s.dh[r] + u);
-        const Vec<T> dc = load<T>(s.dc[r] + u) + dh * o * slope<T>(a, ac);
-        store<T>(q, dc * g * slope<T>(ra, i));
-        store<T>(q + W, dc * load<T>(s.c_prev[r] + u) * slope<T>(ra, f));
-        store<T>(q + 2 * W, dc * i * slope<T>(a, g));
-        store<T>(q + 3 * W, dh * ac * slope<T>(ra, o));
-        store<T>(s.dc[r] + u, dc * f);
+        const Vec<T> before = load<T>(c_prev + u), ac = act.state(load<T>(c_row + u)), dh = load<T>(dh_row + u);
+        const Vec<T> dc = load<T>(dc_row + u) + dh * o * act.state_slope(ac);
+        store<T>(q, dc * g * act.gate_slope(i));
+        store<T>(q + W, dc * before * act.gate_slope(f));
+        store<T>(q + 2 * W, dc * i * act.state_slope(g));
+        store<T>(q + 3 * W, dh * ac * act.gate_slope(o));
+        store<T>(dc_row + u, dc * f);
       }
     }
     state_gradient<T>(w, s, 4, nullptr, s.dh);

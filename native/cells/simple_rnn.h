@@ -14,17 +14,18 @@ template <class T> struct SimpleRnn {
     pack_state<T>(w, U, 1, 0, 1, forward, backward);
   }
 
-  static void forward(const Weights<T> &w, const ForwardStep<T> &s) {
-    for (int u = 0; u < w.Hp; u += W) {
-      state_product<T, 1>(w, s, u, s.x, s.h, u);
-      activate<T>(w.activation, s.n, s.h, u);
-    }
+  template <class A> static void forward(const A &act, const Weights<T> &w, const ForwardStep<T> &s) {
+    for (int u = 0; u < w.Hp; u += W)
+      state_product<T, 1>(w, s, u, s.x, s.h, u, [&]<int R>(int first, Vec<T> (&z)[R][1]) {
+#pragma GCC unroll 12
+        for (int r = 0; r < R; r++) store<T>(s.h[first + r] + u, act.state(z[r][0]));
+      });
   }
 
-  static void backward(const Weights<T> &w, const BackwardStep<T> &s) {
+  template <class A> static void backward(const A &act, const Weights<T> &w, const BackwardStep<T> &s) {
     for (int r = 0; r < s.n; r++)
       for (int u = 0; u < w.Hp; u += W)
-        store<T>(s.stash[r] + u, load<T>(s.dh[r] + u) * slope<T>(w.activation, load<T>(s.h[r] + u)));
+        store<T>(s.stash[r] + u, load<T>(s.dh[r] + u) * act.state_slope(load<T>(s.h[r] + u)));
     state_gradient<T>(w, s, 1, nullptr, s.dh);
   }
 
