@@ -47,8 +47,8 @@ def test_random_shapes_and_plans_match_reference(cell, on, dtype, units, feature
     expected = run_reference(case)
     if dtype == "float64":
         return assert_same(found, expected, 1e-11)
-    # With one unit and few steps the terms of a sum can nearly cancel. What one more rounding of x does then, the reference
-    # tells in float64; the engine rounds at every operation.
+    # With one unit and few steps the terms of a sum can nearly cancel. What one more rounding of x does then, the
+    # reference tells in float64; the engine rounds at every operation.
     rounded = case.x * (1 + rng.uniform(-1, 1, case.x.shape) * 2.0**-24)
     once = run_reference(replace(case, x=rounded))
     rounding = {name: 8 * float(np.abs(once[name] - want).max(initial=0)) for name, want in expected.items()}
