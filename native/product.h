@@ -183,7 +183,7 @@ static inline void outer_panel(int C, const T *const *a, int M, const T *const *
 // Positions are taken in chunks that stay near.
 template <class T>
 static void outer_product_near(const T *const *a, int M, const T *const *b, int N, int K, T *out, size_t ld) {
-  constexpr int full = panel_columns * width<T>, chunk = 64;
+  constexpr int full = panel_columns * width<T>, chunk = 128;
   for (int k = 0; k < K; k += chunk)
     for (int n = 0; n < N; n += full)
       outer_panel<T>((N - n < full ? N - n : full) / width<T>, a + k, M, b + k, n, K - k < chunk ? K - k : chunk, out + n, ld);
