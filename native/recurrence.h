@@ -34,19 +34,18 @@ static inline Run own_run(const PlanView &plan, int q) {
 }
 static inline Run prefix_run(const PlanView &plan) { return {0, plan.prefix, 1 + plan.prefix + plan.own}; }
 
-// The recurrent kernels in the orders that the passes read; back: for the way back too.
+// The recurrent kernels in the order that a pass reads: for the way back transposed.
 template <template <class> class Cell, class T> struct PackedWeights {
   static constexpr int G = Cell<T>::gates, W = width<T>;
-  Scratch<T> forward, backward, forward2, backward2, bias;
+  Scratch<T> first, second, bias;
   Weights<T> w;
   PackedWeights(const T *U, const T *recurrent_bias, int H, Activation a, Activation ra, bool back, bool apart)
-      : forward(size_t(H) * G * round_up(H, W)),
-        backward(back ? size_t(G) * round_up(H, W) * round_up(H, W) : 0),
-        forward2(size_t(H) * round_up(H, W)),
-        backward2(back ? size_t(round_up(H, W)) * round_up(H, W) : 0),
+      : first(size_t(G) * round_up(H, W) * round_up(H, W)),
+        second(size_t(round_up(H, W)) * round_up(H, W)),
         bias(size_t(G) * round_up(H, W)) {
-    w = {H, round_up(H, W), forward, backward, forward2, backward2, nullptr, apart, a, ra};
-    Cell<T>::pack(U, w, forward, back ? backward.p : nullptr, forward2, back ? backward2.p : nullptr);
+    T *const none = nullptr;
+    w = {H, round_up(H, W), first, first, second, second, nullptr, apart, a, ra};
+    Cell<T>::pack(U, w, back ? none : first.p, back ? first.p : none, back ? none : second.p, back ? second.p : none);
     if (recurrent_bias) {
       pack_row<T>(recurrent_bias, {H, G, 0, G}, bias);
       w.bias = bias;

@@ -52,13 +52,13 @@ struct RecurrentMap {
   int stash_a, b, columns, first_gate, gates;
 };
 
-// The recurrent kernels of `gates` gates from first_gate on, for state_product and state_gradient (unless null).
+// The recurrent kernels of `gates` gates from first_gate on, for state_product and for state_gradient, each unless null.
 template <class T>
 static void pack_state(const Weights<T> &w, const T *U, int all_gates, int first_gate, int gates, T *forward, T *backward) {
   const int parts = w.apart ? gates : 1, together = gates / parts;
   for (int part = 0; part < parts; part++) {
     const GateColumns columns{w.H, all_gates, first_gate + part * together, together};
-    pack_by_unit<T>(U, w.H, columns, forward + size_t(part) * w.H * w.Hp);
+    if (forward) pack_by_unit<T>(U, w.H, columns, forward + size_t(part) * w.H * w.Hp);
     if (backward) pack_transposed<T>(U, w.H, columns, backward + size_t(part) * w.Hp * w.Hp);
   }
 }
