@@ -315,13 +315,16 @@ template <class T, class R> void apply(const UpdateArgs<T> &args, int number) {
     return run<T, R>(args, begin, end, args.g + begin);
   }
   const size_t last = size_t(number + 1) * rows < args.rows ? size_t(number + 1) * rows : args.rows;
+  const auto gradient = [&](size_t r) { return args.g + size_t(args.slot[r]) * args.ld; };
+  constexpr size_t ahead = 8;
   for (size_t r = size_t(number) * rows; r < last;) {
     size_t stop = r + 1;
+    if (r + ahead < last && args.slot[r + ahead] >= 0) prefetch(gradient(r + ahead), D);
     if (args.slot[r] < 0) {
       while (stop < last && args.slot[stop] < 0) stop++;
       run<T, R>(args, r * D, stop * D, nullptr);
     } else {
-      run<T, R>(args, r * D, stop * D, args.g + size_t(args.slot[r]) * args.ld);
+      run<T, R>(args, r * D, stop * D, gradient(r));
     }
     r = stop;
   }

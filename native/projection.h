@@ -5,8 +5,6 @@
 
 namespace UNROLLED_LEVEL {
 
-constexpr int rows_at_once = most_together;
-
 template <template <class> class Cell, class T> struct Projection {
   static constexpr int G = Cell<T>::gates, slots = Cell<T>::slots, W = width<T>;
 
@@ -21,9 +19,16 @@ template <template <class> class Cell, class T> struct Projection {
     pack_row<T>(args.bias, {H, G, 0, G}, bias);
     const auto a_row = [&](int i) { return args.table + size_t(args.rows ? args.rows[i] : i) * args.ld; };
     const auto c_row = [&](int i) { return args.z + size_t(i) * N; };
-    unrolled::parallel_if(large(args.values, D, N), (args.values + rows_at_once - 1) / rows_at_once, [&](int chunk) {
-      const int first = chunk * rows_at_once, last = first + rows_at_once;
-      multiply_rows<T>(first, last < args.values ? last : args.values, D, N, panels, bias, a_row, c_row);
+    // Where the kernel stays in the first cache, few rows at a time: what they read, anywhere in the table, and where they
+    // write is asked for just before.
+    const int at_once = size_t(D) * N * sizeof(T) <= (32 << 10) ? 24 : most_together;
+    unrolled::parallel_if(large(args.values, D, N), (args.values + at_once - 1) / at_once, [&](int chunk) {
+      const int first = chunk * at_once, last = first + at_once < args.values ? first + at_once : args.values;
+      for (int i = first; i < last; i++) {
+        prefetch(a_row(i), D);
+        prefetch<true>(c_row(i), N);
+      }
+      multiply_rows<T>(first, last, D, N, panels, bias, a_row, c_row);
     });
   }
 
@@ -32,6 +37,8 @@ template <template <class> class Cell, class T> struct Projection {
   const ProjectBackwardArgs<T> &args;
   const int H = args.H, Hp = round_up(H, W), N = G * Hp, D = args.D, values = args.plan.values;
   const bool near = size_t(D + 1) * N * sizeof(T) <= (512 << 10);  // d_kernel stays near: a sum for each part of the values
+
+  const T *table_row(int v) const { return args.table + size_t(args.rows ? args.rows[v] : v) * args.ld; }
 
   // sums (last - first, N): of the stash rows (gradients) over the positions of each value, in the order of x's columns.
   void sum_positions(int first, int last, T *sums) const {
@@ -95,7 +102,7 @@ template <template <class> class Cell, class T> struct Projection {
     for (int v = first; v < last; v += chunk) {
       const int some = last - v < chunk ? last - v : chunk;
       for (int j = 0; j < some; j++) {
-        a[j] = args.table + size_t(args.rows ? args.rows[v + j] : v + j) * args.ld;
+        a[j] = table_row(v + j);
         b[j] = sums + size_t(v - first + j) * N + from;
       }
       if (args.d_kernel) outer_product<T>(a, D, b, until - from, some, d + from, N);
@@ -120,6 +127,10 @@ template <template <class> class Cell, class T> struct Projection {
       const int until = int(int64_t(values) * (part + 1) / parts);
       for (int v = int(int64_t(values) * part / parts); v < until; v += few) {
         const int last = v + few < until ? v + few : until;
+        for (int i = v; i < last; i++) {
+          prefetch(table_row(i), D);
+          if (args.d_values) prefetch<true>(args.d_values + size_t(i) * args.d_ld, D);
+        }
         sum_positions(v, last, sums);
         add_kernel_gradient(v, last, sums, 0, N, own);
         if (args.d_values) input_gradient(v, last, sums, panels);
@@ -139,8 +150,8 @@ template <template <class> class Cell, class T> struct Projection {
       add_kernel_gradient(0, values, sums, j * panel, (j + 1) * panel < N ? (j + 1) * panel : N, d);
     });
     if (!args.d_values) return;
-    unrolled::parallel_for((values + rows_at_once - 1) / rows_at_once, [&](int chunk) {
-      const int first = chunk * rows_at_once, last = first + rows_at_once;
+    unrolled::parallel_for((values + most_together - 1) / most_together, [&](int chunk) {
+      const int first = chunk * most_together, last = first + most_together;
       input_gradient(first, last < values ? last : values, sums + size_t(first) * N, panels);
     });
   }
