@@ -1,5 +1,6 @@
-// recurrence.h: the one time loop, forward; recurrence_backward.h has the way back. Rows are cut into blocks (never by the number of threads, so that sums are the same
-// for any); a block runs its rows step by step, longest first, rows dropping out as they end.
+// recurrence.h: the one time loop, forward; recurrence_backward.h has the way back. Rows are cut into blocks (never by the
+// number of threads, so that sums are the same for any); a block runs its rows step by step, longest first, rows dropping out
+// as they end.
 #pragma once
 #include "cells/cell.h"
 #include "dropout.h"
@@ -150,7 +151,7 @@ template <template <class> class Cell, class T> struct Recurrence {
   static void forward(const ForwardArgs<T> &args) {
     const PlanView &plan = args.plan;
     const PackedWeights<Cell, T> packed(args.recurrent_kernel, args.recurrent_bias, args.H, args.activation,
-                        args.recurrent_activation, false, args.drop != nullptr);
+                                        args.recurrent_activation, false, args.drop != nullptr);
     const Weights<T> &w = packed.w;
     int prefix_done = 0;
     const StateMasks<T> masks(args.drop, plan, G, w.H, w.Hp);

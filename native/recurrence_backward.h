@@ -189,8 +189,8 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
 
   static void backward(const BackwardArgs<T> &args) {
     const PlanView &plan = args.plan;
-    const PackedWeights<Cell, T> packed(args.recurrent_kernel, nullptr, args.H, args.activation, args.recurrent_activation, true,
-                        args.drop != nullptr);
+    const PackedWeights<Cell, T> packed(args.recurrent_kernel, nullptr, args.H, args.activation, args.recurrent_activation,
+                                        true, args.drop != nullptr);
     const Weights<T> &w = packed.w;
     const int Hp = w.Hp, blocks = block_count<T>(plan.batch, w.H, G, w.apart ? 1 : G);
     const size_t size = products_size(w.H, Hp), prefix_size = size_t(plan.prefix + 1) * Hp;
