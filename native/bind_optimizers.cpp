@@ -102,12 +102,13 @@ void catch_up(int rule, Changed<T> value, std::vector<Changed<T>> state, Pending
   std::get<2>(pending).data()[0] = 0;
 }
 
-// One step on all parameters of one float type; state, rows, scale and pending steps by parameter.
+// One step on all parameters of one float type; state, rows, scale and pending steps by parameter. check: if gradients have
+// an entry that is not finite nothing is changed, and the last of them is returned; otherwise -1.
 template <class T>
-void update(int rule, std::vector<Changed<T>> values, std::vector<std::vector<Changed<T>>> states,
-            std::vector<nb::ndarray<const T, nb::device::cpu>> gradients, std::vector<std::optional<Ids>> rows, double rate,
-            double decay, std::vector<double> scales, std::vector<double> constants,
-            std::vector<std::optional<Pending<T>>> pending) {
+int update(int rule, std::vector<Changed<T>> values, std::vector<std::vector<Changed<T>>> states,
+           std::vector<nb::ndarray<const T, nb::device::cpu>> gradients, std::vector<std::optional<Ids>> rows, double rate,
+           double decay, std::vector<double> scales, std::vector<double> constants,
+           std::vector<std::optional<Pending<T>>> pending, bool check) {
   const size_t n = values.size();
   require(states.size() == n && gradients.size() == n && rows.size() == n && scales.size() == n && pending.size() == n,
           "lists differ in length");
@@ -126,9 +127,17 @@ void update(int rule, std::vector<Changed<T>> values, std::vector<std::vector<Ch
   }
   std::vector<int> first_task(n + 1);
   nb::gil_scoped_release release;
+  for (size_t p = n; check && p-- > 0;) {
+    if (values[p].size() == 0) continue;
+    const bool whole = !rows[p];
+    const size_t columns = whole ? values[p].size() : gradients[p].shape(1), count = whole ? 1 : rows[p]->size();
+    if (!optimizers<T>().finite(gradients[p].data(), count, columns, whole ? columns : size_t(gradients[p].stride(0))))
+      return int(p);
+  }
   optimizers<T>().update(all.data(), int(all.size()), first_task.data());
   for (const auto &steps : pending)
     if (steps) std::get<1>(*steps).data()[std::get<2>(*steps).data()[0]++] = T(rate);
+  return -1;
 }
 
 // The first of these arrays (rows contiguous) that has an entry which is not finite, or -1.
@@ -175,7 +184,8 @@ template <class T> void bind(nb::module_ &m) {
   m.def("total", &total<T>, "array"_a.noconvert());
   m.def("all_within", &all_within<T>, "array"_a.noconvert(), "low"_a, "high"_a);
   m.def("update", &update<T>, "rule"_a, "values"_a.noconvert(), "states"_a.noconvert(), "gradients"_a.noconvert(),
-        "rows"_a.noconvert(), "rate"_a, "decay"_a, "scales"_a, "constants"_a, "pending"_a);
+        "rows"_a.noconvert(), "rate"_a, "decay"_a, "scales"_a, "constants"_a, "pending"_a,
+        "check"_a = false);
   m.def("catch_up", &catch_up<T>, "rule"_a, "value"_a.noconvert(), "state"_a.noconvert(), "pending"_a,
         "constants"_a, "rows"_a.noconvert().none());
 }

@@ -1,5 +1,6 @@
 // bind_recurrent.cpp: a pass of a recurrent layer: plan, project, forward, backward, project_backward.
 #include "bindings.h"
+#include "head.h"
 
 namespace unrolled {
 namespace {
@@ -57,33 +58,81 @@ template <class T> void check_drop(const Maybe<T> &drop, const Plan &plan, const
   require(plan.prefix == 0, "under recurrent dropout rows share no prefix");
 }
 
+// A pass forward: its arguments, checked, and the arrays that it fills.
+template <class T> struct PassForward {
+  const CellInfo &info;
+  const int H, Hp;
+  const bool has_c, keep_h;
+  const size_t kept, own;  // state rows that are kept anyway, and those of the rows' own steps
+  New<T> h, c, stash, last, final_h, final_c;
+  ForwardArgs<T> args;
+
+  PassForward(int cell, int activation, int recurrent_activation, const Plan &plan, const Packed<T> &z,
+              const Packed<T> &recurrent_kernel, const Maybe<T> &recurrent_bias, const Maybe<T> &h0, const Maybe<T> &c0,
+              const Maybe<T> &drop, bool keep, bool sequences)
+      : info(cell_info(cell)), H(units_of(recurrent_kernel, info)), Hp(padded(H, kernels<T>().lanes)),
+        has_c(info.states == 2), keep_h(keep || sequences), kept(1 + size_t(plan.prefix) + plan.initial), own(plan.own),
+        h((keep_h ? own : 0) + kept, Hp), c(has_c ? (keep ? own : 0) + kept : 0, Hp),
+        stash(keep ? size_t(plan.prefix) + own : 0, size_t(info.slots) * Hp), last(plan.batch, H), final_h(plan.batch, H),
+        final_c(has_c ? plan.batch : 0, H) {
+    const Activation a = activation_of(activation), ra = activation_of(recurrent_activation);
+    require_aligned(z, recurrent_kernel, recurrent_bias, h0, c0, drop);
+    require(z.ndim() == 2 && z.shape(0) == size_t(plan.values) && z.shape(1) == size_t(info.gates) * Hp, "z (n, G*Hp)");
+    if (recurrent_bias)
+      require(info.biases == 2 && recurrent_bias->size() == size_t(info.gates) * H, "recurrent_bias (G*H,)");
+    check_shape<T>(h0, plan.initial, H, "h0 (S, H)");
+    check_shape<T>(c0, plan.initial, H, "c0 (S, H)");
+    check_drop<T>(drop, plan, info, H);
+    args = {CellKind(cell), a, ra, H, plan.view(), z.data(), recurrent_kernel.data(), data_or_null(recurrent_bias),
+            data_or_null(h0), data_or_null(c0), data_or_null(drop), h.data, has_c ? c.data : nullptr,
+            keep ? stash.data : nullptr, keep_h, keep, final_h.data, has_c ? final_c.data : nullptr, last.data};
+  }
+  nb::tuple give() {
+    return nb::make_tuple(h.give(), c.give(), stash.give(), last.give(), final_h.give(), final_c.give());
+  }
+};
+
 template <class T>
 nb::tuple forward(int cell, int activation, int recurrent_activation, const Plan &plan, Packed<T> z,
                   Packed<T> recurrent_kernel, Maybe<T> recurrent_bias, Maybe<T> h0, Maybe<T> c0, Maybe<T> drop,
                   bool keep, bool sequences) {
-  const CellInfo &info = cell_info(cell);
-  const Activation a = activation_of(activation), ra = activation_of(recurrent_activation);
-  require_aligned(z, recurrent_kernel, recurrent_bias, h0, c0, drop);
-  const int H = units_of(recurrent_kernel, info), Hp = padded(H, kernels<T>().lanes);
-  require(z.ndim() == 2 && z.shape(0) == size_t(plan.values) && z.shape(1) == size_t(info.gates) * Hp, "z (n, G*Hp)");
-  if (recurrent_bias)
-    require(info.biases == 2 && recurrent_bias->size() == size_t(info.gates) * H, "recurrent_bias (G*H,)");
-  check_shape<T>(h0, plan.initial, H, "h0 (S, H)");
-  check_shape<T>(c0, plan.initial, H, "c0 (S, H)");
-  check_drop<T>(drop, plan, info, H);
-  const bool has_c = info.states == 2, keep_h = keep || sequences;
-  const size_t positions = size_t(plan.prefix) + plan.own, kept = 1 + size_t(plan.prefix) + plan.initial;
-  New<T> h((keep_h ? plan.own : 0) + kept, Hp), c(has_c ? (keep ? plan.own : 0) + kept : 0, Hp);
-  New<T> stash(keep ? positions : 0, size_t(info.slots) * Hp);
-  New<T> last(plan.batch, H), final_h(plan.batch, H), final_c(has_c ? plan.batch : 0, H);
+  PassForward<T> pass(cell, activation, recurrent_activation, plan, z, recurrent_kernel, recurrent_bias, h0, c0, drop, keep,
+                      sequences);
   {
     nb::gil_scoped_release release;
-    kernels<T>().forward({CellKind(cell), a, ra, H, plan.view(), z.data(), recurrent_kernel.data(), data_or_null(recurrent_bias), data_or_null(h0),
-                          data_or_null(c0), data_or_null(drop), h.data, has_c ? c.data : nullptr, keep ? stash.data : nullptr, keep_h, keep,
-                          final_h.data, has_c ? final_c.data : nullptr, last.data});
+    kernels<T>().forward(pass.args);
   }
-  return nb::make_tuple(h.give(), c.give(), stash.give(), last.give(), final_h.give(), final_c.give());
+  return pass.give();
 }
+
+// The gradients that a way back fills, and its arguments but for what comes from above.
+template <class T> struct WayBack {
+  const bool has_c;
+  const size_t positions;
+  New<T> d_kernel, d_bias, d_h0, d_c0, d_h, d_c, frequent;
+  BackwardArgs<T> args;
+
+  WayBack(const ForwardArgs<T> &pass, const CellInfo &info, Plan &plan, bool every_state)
+      : has_c(info.states == 2), positions(size_t(plan.prefix) + plan.own), d_kernel(pass.H, size_t(info.gates) * pass.H),
+        d_bias(info.biases == 2 ? 1 : 0, size_t(info.gates) * pass.H), d_h0(plan.initial, pass.H),
+        d_c0(has_c ? plan.initial : 0, pass.H), d_h(every_state ? 1 + positions : 0, padded(pass.H, kernels<T>().lanes)),
+        d_c(has_c ? d_h.rows : 0, d_h.columns), frequent(frequent_sums(info, plan, pass.H), info.gates * d_h.columns) {
+    if (every_state) std::fill_n(d_h.data, d_h.columns, T(0));  // the blank row: no step writes it
+    if (every_state && has_c) std::fill_n(d_c.data, d_c.columns, T(0));
+    args = {pass.cell, pass.activation, pass.recurrent_activation, pass.H, plan.view(), pass.recurrent_kernel, pass.drop,
+            pass.h, pass.c, pass.stash, nullptr, 0, nullptr, nullptr, nullptr, d_kernel.data,
+            info.biases == 2 ? d_bias.data : nullptr, d_h0.data, has_c ? d_c0.data : nullptr,
+            every_state ? d_h.data : nullptr, every_state && has_c ? d_c.data : nullptr,
+            frequent.rows ? frequent.data : nullptr,
+            [](void *p) { static_cast<Plan *>(p)->sort_positions(); }, &plan};
+  }
+
+ private:
+  static size_t frequent_sums(const CellInfo &info, Plan &plan, int H) {
+    plan.count_positions();
+    return info.gates * padded(H, kernels<T>().lanes) <= most_frequent_columns ? plan.frequent_values : 0;
+  }
+};
 
 template <class T>
 nb::tuple backward(int cell, int activation, int recurrent_activation, Plan &plan, Packed<T> recurrent_kernel,
@@ -93,7 +142,7 @@ nb::tuple backward(int cell, int activation, int recurrent_activation, Plan &pla
   const CellInfo &info = cell_info(cell);
   const Activation a = activation_of(activation), ra = activation_of(recurrent_activation);
   require_aligned(recurrent_kernel, drop, h, c, stash, d_outputs, d_last, d_final_h, d_final_c);
-  const int H = units_of(recurrent_kernel, info), Hp = padded(H, kernels<T>().lanes), G = info.gates;
+  const int H = units_of(recurrent_kernel, info), Hp = padded(H, kernels<T>().lanes);
   const bool has_c = info.states == 2;
   const size_t positions = size_t(plan.prefix) + plan.own, rows = 1 + positions + plan.initial;
   check_drop<T>(drop, plan, info, H);
@@ -107,26 +156,61 @@ nb::tuple backward(int cell, int activation, int recurrent_activation, Plan &pla
   check_shape<T>(d_last, plan.batch, H, "d_last (B, H)");
   check_shape<T>(d_final_h, plan.batch, H, "d_final_h (B, H)");
   check_shape<T>(d_final_c, plan.batch, H, "d_final_c (B, H)");
-  New<T> d_kernel(H, size_t(G) * H), d_bias(info.biases == 2 ? 1 : 0, size_t(G) * H);
-  New<T> d_h0(plan.initial, H), d_c0(has_c ? plan.initial : 0, H);
-  New<T> d_h(every_state ? 1 + positions : 0, Hp), d_c(every_state && has_c ? 1 + positions : 0, Hp);
-  plan.count_positions();
-  const bool by_value = G * Hp <= most_frequent_columns && plan.frequent_values > 0;
-  New<T> frequent(by_value ? plan.frequent_values : 0, size_t(G) * Hp);
-  if (every_state) std::fill_n(d_h.data, Hp, T(0));  // the blank row: no step writes it
-  if (every_state && has_c) std::fill_n(d_c.data, Hp, T(0));
+  ForwardArgs<T> pass{};
+  pass.cell = CellKind(cell), pass.activation = a, pass.recurrent_activation = ra, pass.H = H;
+  pass.recurrent_kernel = recurrent_kernel.data(), pass.drop = data_or_null(drop), pass.stash = stash.data();
+  pass.h = const_cast<T *>(h.data()), pass.c = has_c ? const_cast<T *>(c.data()) : nullptr;
+  WayBack<T> back(pass, info, plan, every_state);
+  if (d_outputs) back.args.d_outputs = d_outputs->data(), back.args.d_ld = size_t(d_outputs->stride(0));
+  back.args.d_last = data_or_null(d_last);
+  back.args.d_final_h = data_or_null(d_final_h), back.args.d_final_c = data_or_null(d_final_c);
   {
     nb::gil_scoped_release release;
-    kernels<T>().backward({CellKind(cell), a, ra, H, plan.view(), recurrent_kernel.data(), data_or_null(drop), h.data(), has_c ? c.data() : nullptr, stash.data(),
-                           d_outputs ? d_outputs->data() : nullptr, d_outputs ? size_t(d_outputs->stride(0)) : 0,
-                           data_or_null(d_last), data_or_null(d_final_h), data_or_null(d_final_c), d_kernel.data,
-                           info.biases == 2 ? d_bias.data : nullptr, d_h0.data, has_c ? d_c0.data : nullptr,
-                           every_state ? d_h.data : nullptr, every_state && has_c ? d_c.data : nullptr,
-                           by_value ? frequent.data : nullptr,
-                           [](void *p) { static_cast<Plan *>(p)->sort_positions(); }, &plan});
+    kernels<T>().backward(back.args);
   }
-  return nb::make_tuple(d_kernel.give(), d_bias.give(), d_h0.give(), d_c0.give(), d_h.give(), d_c.give(),
-                        frequent.give());
+  return nb::make_tuple(back.d_kernel.give(), back.d_bias.give(), back.d_h0.give(), back.d_c0.give(), back.d_h.give(),
+                        back.d_c.give(), back.frequent.give());
+}
+
+// Forward, a dense layer with its cross-entropy on top, and back.
+template <class T>
+nb::tuple forward_and_back(int cell, int activation, int recurrent_activation, Plan &plan, Packed<T> z,
+                           Packed<T> recurrent_kernel, Maybe<T> recurrent_bias, Maybe<T> h0, Maybe<T> c0, Maybe<T> drop,
+                           Packed<T> kernel, Maybe<T> bias, Packed<T> labels, bool softmax, Maybe<T> weights, double weight,
+                           bool want_kernel) {
+  PassForward<T> pass(cell, activation, recurrent_activation, plan, z, recurrent_kernel, recurrent_bias, h0, c0, drop, true,
+                      false);
+  const size_t H = pass.H, B = plan.batch;
+  require_aligned(kernel, bias, labels, weights);
+  require(kernel.ndim() == 2 && kernel.shape(0) == H && kernel.shape(1) > 0 && kernel.shape(1) < most / 64, "kernel (H, K)");
+  const size_t K = kernel.shape(1);
+  if (bias) require(bias->size() == K, "bias (K,)");
+  require(labels.ndim() == 2 && labels.shape(0) == B && labels.shape(1) == K, "labels (B, K)");
+  if (weights) require(weights->ndim() == 1 && weights->size() == B, "weights (B,)");
+  WayBack<T> back(pass.args, pass.info, plan, false);
+  New<T> logits(B, K), values(1, B), d_logits(B, K), d_last(B, H);
+  New<T> d_kernel(want_kernel ? H : 0, K), d_bias(1, want_kernel ? K : 0);
+  struct Top {
+    Head<T> head;
+    Plan &plan;
+    T *d_kernel, *d_bias;  // or null
+  } top{{int(H), int(K), softmax, kernel.data(), data_or_null(bias), labels.data(), data_or_null(weights), T(weight),
+         pass.last.data, logits.data, values.data, d_logits.data, d_last.data},
+        plan, want_kernel ? d_kernel.data : nullptr, want_kernel ? d_bias.data : nullptr};
+  back.args.d_last = d_last.data;
+  back.args.meanwhile = [](void *p) {
+    const Top &top = *static_cast<Top *>(p);
+    top.plan.sort_positions();
+    if (top.d_kernel) top.head.kernel_gradient(top.plan.batch, top.d_kernel, top.d_bias);
+  };
+  back.args.context = &top;
+  {
+    nb::gil_scoped_release release;
+    kernels<T>().both(pass.args, back.args,
+                      {[](void *p, const int32_t *rows, int n) { static_cast<Top *>(p)->head.run(rows, n); }, &top});
+  }
+  return nb::make_tuple(pass.give(), logits.give(), values.give_flat(), d_kernel.give(), d_bias.give_flat(),
+                        back.d_kernel.give(), back.d_bias.give(), back.frequent.give());
 }
 
 template <class T>
@@ -169,9 +253,14 @@ template <class T> void bind(nb::module_ &m) {
         "recurrent_kernel"_a.noconvert(), "recurrent_bias"_a.noconvert().none(), "h0"_a.noconvert().none(),
         "c0"_a.noconvert().none(), "drop"_a.noconvert().none(), "keep"_a, "sequences"_a);
   m.def("backward", &backward<T>, "cell"_a, "activation"_a, "recurrent_activation"_a, "plan"_a,
-        "recurrent_kernel"_a.noconvert(), "drop"_a.noconvert().none(), "h"_a.noconvert(), "c"_a.noconvert(), "stash"_a.noconvert(),
-        "d_outputs"_a.noconvert().none(), "d_last"_a.noconvert().none(), "d_final_h"_a.noconvert().none(),
+        "recurrent_kernel"_a.noconvert(), "drop"_a.noconvert().none(), "h"_a.noconvert(), "c"_a.noconvert(),
+        "stash"_a.noconvert(), "d_outputs"_a.noconvert().none(), "d_last"_a.noconvert().none(), "d_final_h"_a.noconvert().none(),
         "d_final_c"_a.noconvert().none(), "every_state"_a = false);
+  m.def("forward_and_back", &forward_and_back<T>, "cell"_a, "activation"_a, "recurrent_activation"_a, "plan"_a,
+        "z"_a.noconvert(), "recurrent_kernel"_a.noconvert(), "recurrent_bias"_a.noconvert().none(),
+        "h0"_a.noconvert().none(), "c0"_a.noconvert().none(), "drop"_a.noconvert().none(), "kernel"_a.noconvert(),
+        "bias"_a.noconvert().none(), "labels"_a.noconvert(), "softmax"_a, "weights"_a.noconvert().none(), "weight"_a,
+        "want_kernel"_a);
   m.def("project_backward", &project_backward<T>, "cell"_a, "plan"_a, "table"_a.noconvert(),
         "rows"_a.noconvert().none(), "kernel"_a.noconvert(), "drop"_a.noconvert().none(), "owner"_a.noconvert().none(),
         "stash"_a.noconvert(), "frequent"_a.noconvert(), "want_kernel"_a, "want_bias"_a,

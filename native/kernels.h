@@ -97,6 +97,13 @@ template <class T> struct BackwardArgs {
   void *context;
 };
 
+// What stands above a layer's last outputs: run(context, rows, n) turns those of n rows of the batch into gradients. It is
+// called once for each row, from any thread.
+struct Above {
+  void (*run)(void *context, const int32_t *rows, int n);
+  void *context;
+};
+
 template <class T> struct ProjectBackwardArgs {
   CellKind cell;
   int H, D;
@@ -142,6 +149,7 @@ template <class T> struct Kernels {
   void (*project)(const ProjectArgs<T> &);
   void (*forward)(const ForwardArgs<T> &);
   void (*backward)(const BackwardArgs<T> &);
+  void (*both)(const ForwardArgs<T> &, const BackwardArgs<T> &, const Above &);
   void (*project_backward)(const ProjectBackwardArgs<T> &);
   // out (n, F) = sums of d (m, F) over the positions of each value; bucket and by_value as in PlanView.
   void (*collect)(int n, int F, const int32_t *bucket, const int32_t *by_value, const T *d, T *out);

@@ -50,9 +50,17 @@ template <class T> void backward(const BackwardArgs<T> &args) {
 #undef CELL
   }
 }
+template <class T> void both(const ForwardArgs<T> &forward, const BackwardArgs<T> &args, const unrolled::Above &above) {
+  switch (args.cell) {
+#define CELL(name, type, ...) \
+  case CellKind::name: return RecurrenceBackward<type, T>::both(forward, args, above);
+#include "cells.def"
+#undef CELL
+  }
+}
 
 template <class T> constexpr unrolled::Kernels<T> table() {
-  return {width<T>, project<T>, forward<T>, backward<T>, project_backward<T>, collect<T>, pool<T>,
+  return {width<T>, project<T>, forward<T>, backward<T>, both<T>, project_backward<T>, collect<T>, pool<T>,
           pool_backward<T>};
 }
 

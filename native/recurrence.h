@@ -148,42 +148,57 @@ template <template <class> class Cell, class T> struct Recurrence {
     ~Finished() { __atomic_store_n(&prefix_done, all, __ATOMIC_RELEASE); }
   };
 
-  static void forward(const ForwardArgs<T> &args) {
-    const PlanView &plan = args.plan;
-    const PackedWeights<Cell, T> packed(args.recurrent_kernel, args.recurrent_bias, args.H, args.activation,
-                                        args.recurrent_activation, false, args.drop != nullptr);
+  // A pass cut into tasks: 0 is the shared prefix; long rows, which leave it early or never, run beside it in blocks.
+  struct Pass {
+    const ForwardArgs<T> &args;
+    const PackedWeights<Cell, T> packed{args.recurrent_kernel, args.recurrent_bias, args.H, args.activation,
+                                        args.recurrent_activation, false, args.drop != nullptr};
     const Weights<T> &w = packed.w;
+    const StateMasks<T> masks{args.drop, args.plan, G, w.H, w.Hp};
+    const int blocks = block_count<T>(args.plan.batch, w.H, G, w.apart ? 1 : G);
     int prefix_done = 0;
-    const StateMasks<T> masks(args.drop, plan, G, w.H, w.Hp);
-    const Forward pass{args, w, &prefix_done, masks};
-    const auto start_states = [&](T *base, bool keep, const T *given) {
+    const Forward forward{args, w, &prefix_done, masks};
+
+    explicit Pass(const ForwardArgs<T> &args) : args(args) {
+      start_states(args.h, args.keep_h, args.h0);
+      if (args.c) start_states(args.c, args.keep_c, args.c0);
+    }
+    Pass(const Pass &) = delete;
+
+    void start_states(T *base, bool keep, const T *given) const {
+      const PlanView &plan = args.plan;
       memset(base, 0, sizeof(T) * w.Hp);
       for (int s = 0; s < plan.initial; s++) {
-        T *row = pass.row_of(base, keep, 1 + plan.prefix + plan.own + s);
+        T *row = forward.row_of(base, keep, 1 + plan.prefix + plan.own + s);
         memset(row, 0, sizeof(T) * w.Hp);
         if (given) memcpy(row, given + size_t(s) * w.H, sizeof(T) * w.H);
       }
-    };
-    start_states(args.h, args.keep_h, args.h0);
-    if (args.c) start_states(args.c, args.keep_c, args.c0);
-    // The shared prefix is the first task; long rows, which leave it early or never, run beside it.
-    const int blocks = block_count<T>(plan.batch, w.H, G, w.apart ? 1 : G), first_initial = 1 + plan.prefix + plan.own;
-    unrolled::parallel_for(blocks + 1, [&](int task) {
+    }
+
+    void prefix() {
+      const Finished finished{prefix_done, args.plan.prefix};
+      const Run run = prefix_run(args.plan);
+      forward.run(1, &run, nullptr);
+    }
+
+    void block(int block) {
+      const PlanView &plan = args.plan;
+      const int first = share(plan.batch, block, blocks), last = share(plan.batch, block + 1, blocks);
+      const int first_initial = 1 + plan.prefix + plan.own;
       Run runs[most_block];
-      if (task == 0) {
-        const Finished finished{prefix_done, plan.prefix};
-        runs[0] = prefix_run(plan);
-        return pass.run(1, runs, nullptr);
-      }
-      const int first = share(plan.batch, task - 1, blocks), last = share(plan.batch, task, blocks);
       int needed = 0;
       for (int q = first; q < last; q++) {
         runs[q - first] = own_run(plan, q);
         if (plan.start[q] < first_initial && plan.start[q] > needed) needed = plan.start[q];
       }
       while (__atomic_load_n(&prefix_done, __ATOMIC_ACQUIRE) < needed) unrolled::yield();
-      pass.run(last - first, runs, plan.order + first);
-    });
+      forward.run(last - first, runs, plan.order + first);
+    }
+  };
+
+  static void forward(const ForwardArgs<T> &args) {
+    Pass pass(args);
+    unrolled::parallel_for(pass.blocks + 1, [&](int task) { task == 0 ? pass.prefix() : pass.block(task - 1); });
   }
 };
 

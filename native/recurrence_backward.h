@@ -6,6 +6,8 @@
 
 namespace UNROLLED_LEVEL {
 
+using unrolled::Above;
+
 template <template <class> class Cell, class T> struct RecurrenceBackward {
   static constexpr int G = Cell<T>::gates, slots = Cell<T>::slots, W = width<T>;
   static constexpr int together = 96, most_waiting = together + most_block;  // positions whose products are added at once
@@ -187,76 +189,96 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
     }
   };
 
-  static void backward(const BackwardArgs<T> &args) {
+  static T *zeros(T *first, size_t entries) { return static_cast<T *>(memset(first, 0, sizeof(T) * entries)); }
+
+  // A way back cut into tasks: the blocks of the pass forward, in any order; then `finish`.
+  struct Pass {
+    const BackwardArgs<T> &args;
     const PlanView &plan = args.plan;
-    const PackedWeights<Cell, T> packed(args.recurrent_kernel, nullptr, args.H, args.activation, args.recurrent_activation,
-                                        true, args.drop != nullptr);
+    const PackedWeights<Cell, T> packed{args.recurrent_kernel, nullptr, args.H, args.activation,
+                                        args.recurrent_activation, true, args.drop != nullptr};
     const Weights<T> &w = packed.w;
     const int Hp = w.Hp, blocks = block_count<T>(plan.batch, w.H, G, w.apart ? 1 : G);
     const size_t size = products_size(w.H, Hp), prefix_size = size_t(plan.prefix + 1) * Hp;
     const bool by_block = size * sizeof(T) <= (512 << 10);
     const size_t frequent = args.frequent ? size_t(plan.frequent_values) * G * Hp : 0;
-    Scratch<T> starts(size_t(plan.batch) * Hp * 2), joined(2 * prefix_size), partial(by_block ? (blocks + 1) * size : size);
-    Scratch<T> sums((blocks + 1) * frequent);
-    const StateMasks<T> masks(args.drop, plan, G, w.H, Hp);
-    if (w.apart) masks.find_owners(plan);
-    const Backward pass{args, w, starts, starts + size_t(plan.batch) * Hp, joined, joined + prefix_size, masks};
+    const Scratch<T> starts{size_t(plan.batch) * Hp * 2}, joined{2 * prefix_size};
+    const Scratch<T> partial{by_block ? (blocks + 1) * size : size}, sums{(blocks + 1) * frequent};  // the prefix's first
+    StateMasks<T> masks{args.drop, plan, G, w.H, Hp};
+    const Backward backward{args, w, starts, starts + size_t(plan.batch) * Hp, joined, joined + prefix_size, masks};
 
-    const auto zeros = [](T *first, size_t entries) { return (T *)memset(first, 0, sizeof(T) * entries); };
-    unrolled::parallel_for(blocks, [&](int block) {
+    explicit Pass(const BackwardArgs<T> &args) : args(args) {
+      if (w.apart) masks.find_owners(plan);
+    }
+    Pass(const Pass &) = delete;
+
+    void block(int block) const {
       T *products = by_block ? zeros(partial + (block + 1) * size, size) : nullptr;
       T *own_sums = frequent ? zeros(sums + (block + 1) * frequent, frequent) : nullptr;
-      pass.block(share(plan.batch, block, blocks), share(plan.batch, block + 1, blocks), products, own_sums);
-    });
+      backward.block(share(plan.batch, block, blocks), share(plan.batch, block + 1, blocks), products, own_sums);
+    }
 
-    // Each row hands the gradient of its starting state to the trajectory that it left, in the order of rows.
-    zeros(joined, 2 * prefix_size);
-    const int first_initial = 1 + plan.prefix + plan.own;
-    if (args.d_h0) memset(args.d_h0, 0, sizeof(T) * plan.initial * w.H);
-    if (args.d_c0) memset(args.d_c0, 0, sizeof(T) * plan.initial * w.H);
-    const auto to_initial = [&](int s, const T *dh, const T *dc) {
+    void to_initial(int s, const T *dh, const T *dc) const {
       for (int u = 0; u < w.H; u++) {
         if (args.d_h0) args.d_h0[size_t(s) * w.H + u] += dh[u];
         if (args.d_c0) args.d_c0[size_t(s) * w.H + u] += dc[u];
       }
-    };
-    for (int q = 0; q < plan.batch; q++) {
-      const T *dh = pass.dh_start + size_t(q) * Hp, *dc = pass.dc_start + size_t(q) * Hp;
-      const int row = plan.start[q];
-      if (row >= first_initial) {
-        to_initial(row - first_initial, dh, dc);
-      } else {
-        for (int u = 0; u < Hp; u++) pass.dh_prefix[size_t(row) * Hp + u] += dh[u];
-        for (int u = 0; u < Hp; u++) pass.dc_prefix[size_t(row) * Hp + u] += dc[u];
+    }
+
+    // Each row hands the gradient of its starting state to the trajectory that it left, in the order of rows.
+    void hand_over_starts() const {
+      zeros(joined, 2 * prefix_size);
+      const int first_initial = 1 + plan.prefix + plan.own;
+      if (args.d_h0) memset(args.d_h0, 0, sizeof(T) * plan.initial * w.H);
+      if (args.d_c0) memset(args.d_c0, 0, sizeof(T) * plan.initial * w.H);
+      for (int q = 0; q < plan.batch; q++) {
+        const T *dh = backward.dh_start + size_t(q) * Hp, *dc = backward.dc_start + size_t(q) * Hp;
+        const int row = plan.start[q];
+        if (row >= first_initial) {
+          to_initial(row - first_initial, dh, dc);
+        } else {
+          for (int u = 0; u < Hp; u++) backward.dh_prefix[size_t(row) * Hp + u] += dh[u];
+          for (int u = 0; u < Hp; u++) backward.dc_prefix[size_t(row) * Hp + u] += dc[u];
+        }
       }
     }
-    zeros(partial, size);
-    zeros(sums, frequent);
-    // The prefix runs in one thread. Beside it the blocks' sums are added up, in the order of blocks.
-    const auto prefix = [&] {
+
+    void prefix() const {
       if (plan.prefix == 0) return;
       const Run run = prefix_run(plan);
       Scratch<T> carried(size_t(2) * Hp);
       zeros(carried, 2 * Hp);
       T *dh[1] = {carried}, *dc[1] = {carried + Hp};
-      pass.run(1, &run, dh, dc, nullptr, by_block ? partial.p : nullptr, frequent ? sums.p : nullptr);
+      backward.run(1, &run, dh, dc, nullptr, by_block ? partial.p : nullptr, frequent ? sums.p : nullptr);
       to_initial(0, dh[0], dc[0]);
-    };
-    const auto add_up = [&](T *of_blocks, size_t entries) {  // the first block's own become all blocks'
+    }
+
+    void add_up(T *of_blocks, size_t entries) const {  // the first block's own become all blocks'
       for (int block = 1; block < blocks; block++)
         for (size_t j = 0; j < entries; j++) of_blocks[j] += of_blocks[block * entries + j];
-    };
-    unrolled::parallel_for(4, [&](int task) {
-      if (task == 0) prefix();
-      if (task == 1 && args.meanwhile) args.meanwhile(args.context);
-      if (task == 2 && by_block) add_up(partial + size, size);
-      if (task == 3 && frequent) add_up(sums + frequent, frequent);
-    });
-    for (size_t j = 0; j < frequent; j++) args.frequent[j] = sums[j] + sums[frequent + j];
-    if (by_block) {
-      for (size_t j = 0; j < size; j++) partial[j] += partial[size + j];
-    } else {
-      // Large layers: all positions at once, cut by columns.
+    }
+
+    // The prefix runs in one thread. Beside it the blocks' sums are added up, in the order of blocks.
+    void finish() const {
+      hand_over_starts();
+      zeros(partial, size);
+      zeros(sums, frequent);
+      unrolled::parallel_for(4, [&](int task) {
+        if (task == 0) prefix();
+        if (task == 1 && args.meanwhile) args.meanwhile(args.context);
+        if (task == 2 && by_block) add_up(partial + size, size);
+        if (task == 3 && frequent) add_up(sums + frequent, frequent);
+      });
+      for (size_t j = 0; j < frequent; j++) args.frequent[j] = sums[j] + sums[frequent + j];
+      if (by_block)
+        for (size_t j = 0; j < size; j++) partial[j] += partial[size + j];
+      else
+        all_products();
+      w.apart ? unpack_dropped_products<T>(args, G, Hp, partial) : unpack_products(args, Hp, partial);
+    }
+
+    // Large layers: all positions at once, cut by columns.
+    void all_products() const {
       constexpr int panel = 4 * panel_columns * W;
       const int all = plan.prefix + plan.own, panels = (Hp + panel - 1) / panel;  // panels of a gate
       const auto position = [](int i) { return i; };
@@ -266,8 +288,26 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
         add_dropped_products<Cell, T>(args, masks, all, position, partial, j / panels, j / panels + 1, from, to);
       });
     }
-    if (w.apart) return unpack_dropped_products<T>(args, G, Hp, partial);
-    unpack_products(args, Hp, partial);
+  };
+
+  static void backward(const BackwardArgs<T> &args) {
+    const Pass pass(args);
+    unrolled::parallel_for(pass.blocks, [&](int block) { pass.block(block); });
+    pass.finish();
+  }
+
+  // Forward and back, a block of rows at a time while its stash is near: where `above` needs no other rows.
+  static void both(const ForwardArgs<T> &forward_args, const BackwardArgs<T> &args, const Above &above) {
+    typename Recurrence<Cell, T>::Pass forward(forward_args);
+    const Pass pass(args);
+    unrolled::parallel_for(pass.blocks + 1, [&](int task) {
+      if (task == 0) return forward.prefix();
+      const int block = task - 1, first = share(args.plan.batch, block, pass.blocks);
+      forward.block(block);
+      above.run(above.context, args.plan.order + first, share(args.plan.batch, task, pass.blocks) - first);
+      pass.block(block);
+    });
+    pass.finish();
   }
 };
 

@@ -31,6 +31,8 @@ inline void relax() {
 // thread gets it while there is.
 void get_ready_to_throw() { (void)std::uncaught_exceptions(); }
 
+thread_local bool at_tasks = false;  // of the pool: what such a task shares out, it runs alone
+
 struct Pool {
   std::mutex owner;  // held by the Python thread whose tasks the pool runs
   std::mutex mutex;
@@ -56,6 +58,7 @@ struct Pool {
   }
 
   void run_tasks() {
+    at_tasks = true;
     for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
       try {
         task(context, i);
@@ -63,6 +66,7 @@ struct Pool {
         failed.store(true, std::memory_order_relaxed);
       }
     }
+    at_tasks = false;
   }
 
   void work(unsigned seen) {
@@ -154,7 +158,7 @@ int get_threads() { return wanted; }
 
 void parallel(int count, void (*task)(void *, int), void *context) {
   const int threads = wanted.load();
-  if (count <= 1 || threads <= 1 || !pool->owner.try_lock()) {
+  if (count <= 1 || threads <= 1 || at_tasks || !pool->owner.try_lock()) {
     for (int i = 0; i < count; i++) task(context, i);
     return;
   }

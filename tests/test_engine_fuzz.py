@@ -169,6 +169,10 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
         "project": project,
         "forward": forward,
         "backward": backward,
+        "forward_and_back": {name: forward[name] for name in forward if name not in ("keep", "sequences")} | {
+            "kernel": array(H, 3), "bias": array(3), "labels": array(B, 3), "softmax": True, "weights": array(B),
+            "weight": 0.0, "want_kernel": True,
+        },
         "project_backward": project_backward,
         "dense": {"x": array(7, D), "kernel": array(D, 5), "bias": array(5)},
         "dense_backward": {

@@ -219,7 +219,7 @@ def constants(number: int, factor: float) -> Any:
 
 
 def without_decay(one_pass: Any) -> Any:
-    return lambda self, work, size, decay: one_pass(self, work, size, 0.0)
+    return lambda self, work, size, decay, check: one_pass(self, work, size, 0.0, check)
 
 
 def without_scale(clip: Any) -> Any:
@@ -270,8 +270,8 @@ def test_an_update_of_the_wrong_weights_is_found(monkeypatch: pytest.MonkeyPatch
     model.compile(SGD(1e-2), "binary_crossentropy")
     trace, one_pass = model.trace([5, 6, 7, 8, 2]), NativeOptimizer._pass
 
-    def wrong(self: Any, work: Any, size: float, decay: float) -> None:
-        one_pass(self, work, size if not any(parameter.now().any() for parameter, *_ in work) else -size, decay)
+    def wrong(self: Any, work: Any, size: float, *more: Any) -> Any:
+        return one_pass(self, work, size if not any(p.now().any() for p, *_ in work) else -size, *more)
 
     monkeypatch.setattr(NativeOptimizer, "_pass", wrong)
     assert {check.what.rpartition(", ")[2] for check in trace.verify().failures} == {"in place", "new weights"}

@@ -57,6 +57,25 @@ def forward(
     keep: bool,
     sequences: bool,
 ) -> tuple[Array, Array, Array, Array, Array, Array]: ...
+def forward_and_back(
+    cell: int,
+    activation: int,
+    recurrent_activation: int,
+    plan: Plan,
+    z: Array,
+    recurrent_kernel: Array,
+    recurrent_bias: Array | None,
+    h0: Array | None,
+    c0: Array | None,
+    drop: Array | None,
+    kernel: Array,
+    bias: Array | None,
+    labels: Array,
+    softmax: bool,
+    weights: Array | None,
+    weight: float,
+    want_kernel: bool,
+) -> tuple[tuple[Array, Array, Array, Array, Array, Array], Array, Array, Array, Array, Array, Array, Array]: ...
 def backward(
     cell: int,
     activation: int,
@@ -117,7 +136,8 @@ def update(
     scales: list[float],
     constants: list[float],
     pending: list[tuple[Array, Array, Array] | None],
-) -> None: ...
+    check: bool = False,
+) -> int: ...
 def catch_up(
     rule: int,
     value: Array,

@@ -10,19 +10,23 @@ from typing import Any
 
 import numpy as np
 
+from unrolled import losses, saving
 from unrolled import random as streams
-from unrolled import saving
 from unrolled.batch import Sequence, Value
 from unrolled.errors import FileFormatError, PaddingWarning, UnknownAxisError, warn_user
-from unrolled.layers import Embedding, Layer, Recurrent, WordDropout
+from unrolled.layers import Dense, Embedding, Layer, Recurrent, WordDropout
 from unrolled.layers.base import automatic_name, deserialize, serialize
+from unrolled.layers.recurrence import Head
 from unrolled.layers.values import as_array, as_value, cast
-from unrolled.layers.watch import report
+from unrolled.layers.watch import report, watched
 from unrolled.parameters import Array, Backprop, Gradients, Mode, no_backprop
 from unrolled.sources import Data
 from unrolled.stack import Stack
+from unrolled.steps import Attempt, Output
 from unrolled.summary import summary_lines, summary_table
 from unrolled.training import Trainable
+
+LARGEST_HEAD = 1 << 14  # entries of a Dense kernel that is packed anew for every block of rows
 
 
 class Sequential(Stack, Trainable):
@@ -77,7 +81,13 @@ class Sequential(Stack, Trainable):
         return self._layers[-1].logits_activation if self._layers else None
 
     def forward(
-        self, x: Any, mode: Mode, logits: bool = False, mask: Array | None = None, start: int = 0
+        self,
+        x: Any,
+        mode: Mode,
+        logits: bool = False,
+        mask: Array | None = None,
+        start: int = 0,
+        stop: int | None = None,
     ) -> tuple[Value, Backprop]:
         """Run all layers on a checked batch.
 
@@ -85,18 +95,17 @@ class Sequential(Stack, Trainable):
         mode.input_gradient asks for it.
 
         Args:    logits: leave the last layer's sigmoid or softmax out; mask (B, T): True = a real step, the others do
-                 not run; start: begin with this layer, x is its input.
+                 not run; start: begin with this layer, x is its input; stop: end before this one.
         Returns: outputs (a Sequence if they have steps) and backprop(d_outputs, gradients).
         """
         wants_x = mode.keep and mode.input_gradient
         value = as_value(x, mask, self.label, share=not wants_x) if isinstance(x, np.ndarray) else x
         if isinstance(value, Sequence):
             mask = None  # it has it
-        learning = (i for i, layer in enumerate(self._layers) if any(p.trainable for p in layer.weights))
-        lowest = 0 if wants_x else next(learning, len(self._layers))
+        lowest = 0 if wants_x else self._lowest_learning()
         steps: list[tuple[Backprop, np.dtype[Any]]] = []
         last = len(self._layers) - 1
-        for i in range(start, last + 1):
+        for i in range(start, last + 1 if stop is None else stop):
             layer = self._layers[i]
             keep = mode.keep and i >= lowest
             inner = Mode(mode.training, keep, mode.random, input_gradient=wants_x or i > lowest)
@@ -118,6 +127,55 @@ class Sequential(Stack, Trainable):
             return d_y.reshape(x.shape) if wants_x and isinstance(x, np.ndarray) and d_y is not None else d_y
 
         return y, backprop if mode.keep else no_backprop
+
+    def _lowest_learning(self) -> int:
+        """The first layer with a weight that learns; the number of layers if there is none."""
+        learning = (i for i, layer in enumerate(self._layers) if any(p.trainable for p in layer.weights))
+        return next(learning, len(self._layers))
+
+    def _attempt(self, batch: Data, mode: Mode) -> Attempt:
+        """Where a recurrent layer, a dense one and cross-entropy come last, they go forward and back at once."""
+        head, below = self._head(batch), len(self._layers) - 2
+        if head is None:
+            return super()._attempt(batch, mode)
+        recurrent, dense = self._layers[-2:]
+        assert isinstance(recurrent, Recurrent) and isinstance(dense, Dense)
+        value, back_below = self.forward(batch.x, mode, mask=batch.mask, stop=below)
+        inner = mode._replace(input_gradient=self._lowest_learning() < below)
+        ran = recurrent.forward_to(head, cast(value, recurrent.dtype), inner)
+
+        def back(gradients: Gradients) -> None:
+            if head.learns:
+                gradients.add(dense.kernel, ran.d_kernel)
+                if dense.bias is not None:
+                    gradients.add(dense.bias, ran.d_bias)
+            for parameter, gradient in ran.gradients:
+                gradients.add(parameter, gradient)
+            if inner.input_gradient:
+                back_below(ran.d_x, gradients)
+
+        return Attempt(losses.weigh(ran.values, head.weights), Output(ran.logits, None, None, no_backprop), back)
+
+    def _head(self, batch: Data) -> Head | None:
+        """What stands above the last recurrent layer, if the engine can run it row by row."""
+        if len(self._layers) < 2 or not self._logits or type(self).forward is not Sequential.forward or watched():
+            return None
+        recurrent, dense = self._layers[-2:]
+        if not isinstance(recurrent, Recurrent) or recurrent.return_sequences or type(dense) is not Dense:
+            return None
+        plain = type(recurrent).forward is Recurrent.forward and recurrent.dtype == dense.dtype
+        if not plain or dense.kernel.size > LARGEST_HEAD or self._lowest_learning() > len(self._layers) - 2:
+            return None
+        assert self.loss is not None and isinstance(batch.y, np.ndarray)
+        asked = self.loss.of_engine(batch.y)
+        if asked is None or batch.y.shape != (len(batch.x), dense.units) or batch.y.dtype != dense.dtype:
+            return None
+        labels, softmax = asked
+        weights = losses.shares((len(labels),), dense.dtype, batch.weight, None, self.loss.reduction)
+        kernel, bias = dense.kernel, dense.bias
+        return Head(
+            kernel.value, None if bias is None else bias.value, labels, softmax, weights, learns=kernel.trainable
+        )
 
     def __call__(self, x: Any, training: bool = False, mask: Any = None) -> Any:
         """Outputs for one batch, as an array.

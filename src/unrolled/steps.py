@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from unrolled import _native, feed, losses, optimizers
+from unrolled import feed, losses, optimizers
 from unrolled import metrics as metrics_module
 from unrolled.batch import Sequence
 from unrolled.callbacks import CallbackList, History, Logs
 from unrolled.errors import NotCompiledError, ShapeError
 from unrolled.interrupt import CtrlC
-from unrolled.parameters import PREDICT, Array, Backprop, Gradients, Mode, Parameter, RowGradient, Shape
+from unrolled.parameters import PREDICT, Array, Backprop, Gradients, Mode, Parameter, Shape
 from unrolled.sources import Data, Ragged, read_ragged, slices
 
 
@@ -26,6 +26,14 @@ class Output(NamedTuple):
     mask: Array | None
     sequence: Sequence | None
     backprop: Backprop
+
+
+class Attempt(NamedTuple):
+    """A training pass up to its loss, and the way back, which adds the gradients of all parameters that learn."""
+
+    loss: float
+    out: Output
+    back: Callable[[Gradients], Any]
 
 
 class Steps(ABC):
@@ -105,23 +113,30 @@ class Steps(ABC):
         if self.optimizer.averages is not None:
             self.optimizer.averages.back_to_training()
         mode = Mode(training=True, keep=True, random=self.random, input_gradient=False)
-        out = self._forward(batch, mode, self._logits)
-        loss, d_y = self._loss(batch, out, gradient=True)
-        assert d_y is not None
+        loss, out, back = self._attempt(batch, mode)
         if not math.isfinite(loss):
             return self._first_bad(batch, out), loss
         gradients = Gradients()
-        out.backprop(d_y if out.sequence is None else out.sequence.collect(d_y), gradients)
-        bad = _first_bad_gradient(gradients)
-        if bad is not None:
-            return bad, loss
+        back(gradients)
         if guard is None:
-            self.optimizer.apply(gradients, parameters)
+            bad = self.optimizer.apply(gradients, parameters, check=True)
         else:
             with guard.whole():  # Ctrl-C never leaves half an update
-                self.optimizer.apply(gradients, parameters)
+                bad = self.optimizer.apply(gradients, parameters, check=True)
+        if bad is not None:
+            return f'the gradient of "{bad.path}"', loss
         self._update_metrics(batch, out)
         return None, loss
+
+    def _attempt(self, batch: Data, mode: Mode) -> Attempt:
+        """Forward and to the loss; `back` may only add up what was computed on the way."""
+        out = self._forward(batch, mode, self._logits)
+        loss, d_y = self._loss(batch, out, gradient=True)
+        assert d_y is not None
+        d_out: Array = d_y
+        return Attempt(
+            loss, out, lambda g: out.backprop(d_out if out.sequence is None else out.sequence.collect(d_out), g)
+        )
 
     def _forward(self, batch: Data, mode: Mode, logits: bool) -> Output:
         more = {} if batch.mask is None else {"mask": batch.mask}
@@ -285,14 +300,6 @@ class Steps(ABC):
         if return_dict:
             return logs
         return logs["loss"] if len(logs) == 1 else list(logs.values())
-
-
-def _first_bad_gradient(gradients: Gradients) -> str | None:
-    entries = [
-        g.values if isinstance(g, RowGradient) else np.ascontiguousarray(g) for g in gradients.by_parameter.values()
-    ]
-    bad = _native.first_not_finite(entries)
-    return None if bad < 0 else f'the gradient of "{list(gradients.by_parameter)[bad].path}"'
 
 
 def _resolve(

@@ -20,6 +20,9 @@ from unrolled.layers.values import as_value, cast
 from unrolled.layers.watch import report, watched
 from unrolled.parameters import Array, Backprop, Gradients, Mode, Parameter, Shape, no_backprop
 
+MaybeArray = Array | None
+# of native forward: cell, activations, plan, z, recurrent kernel and bias, h0, c0, drop
+Asked = tuple[int, int, int, _native.Plan, Array, Array, MaybeArray, MaybeArray, MaybeArray, MaybeArray]
 _NUMBERS = {name: number for number, name in enumerate(engine.ACTIVATIONS)}
 
 
@@ -54,6 +57,35 @@ class Pass(NamedTuple):
     final_c: Array
     values: Values
     factors: Factors = NONE
+
+
+class Head(NamedTuple):
+    """A dense map of the last outputs to logits, and their cross-entropy, which the engine runs row by row.
+
+    kernel (H, K); bias (K,) or None; labels (B, K); softmax: or else a sigmoid of each logit; weights (B,): by how much
+    each row's value counts in the loss, or one number for all; learns: whether the map's gradients are wanted.
+    """
+
+    kernel: Array
+    bias: Array | None
+    labels: Array
+    softmax: bool
+    weights: Array | float
+    learns: bool
+
+
+class HeadPass(NamedTuple):
+    """What a head gave: logits (B, K), a value of the loss for each row (B,), gradients (H, K) and (K,) of its map.
+
+    Attributes: gradients of the recurrent layer below it; d_x, see Recurrent.forward.
+    """
+
+    logits: Array
+    values: Array
+    d_kernel: Array
+    d_bias: Array
+    gradients: Gradients
+    d_x: Array | None
 
 
 class Recurrent(Layer):
@@ -163,11 +195,7 @@ class Recurrent(Layer):
                  values, None for zeros, and returns d_x, or (d_x, [d_h, d_c]) if initial_state was given.
         """
         given = initial_state is not None
-        wants_x = mode.keep and mode.input_gradient  # then every position of an array needs a row of its own
-        sequence = cast(x if isinstance(x, Sequence) else as_value(x, None, self.label, share=not wants_x), self.dtype)
-        self.require_features(sequence, self.kernel.shape[0])
-        states = self._initial_states(len(sequence.index), initial_state) if given or self.stateful else None
-        factors = self.draw_factors(len(sequence.index), mode) if mode.training else NONE
+        sequence, states, factors = self._begin(x, mode, initial_state)
         ran = self.run(sequence, mode.keep, states, factors)
         report("pass", self, x=sequence, ran=ran)
         if self.stateful:
@@ -190,6 +218,36 @@ class Recurrent(Layer):
 
         return y, backprop
 
+    def forward_to(self, head: Head, x: Any, mode: Mode) -> HeadPass:
+        """Run over a batch, through `head`, and back through time: some rows after others, what they keep stays near.
+
+        The same bits as `forward`, a Dense layer, its loss, and their backprops one after the other; only without
+        return_sequences and return_state.
+
+        Args: x, mode: as forward.
+        """
+        sequence, states, factors = self._begin(x, mode, None)
+        plan, values, asked = self._asked(sequence, states, factors)
+        weights, weight = (head.weights, 0.0) if isinstance(head.weights, np.ndarray) else (None, head.weights)
+        out, logits, losses, d_top, d_top_bias, d_recurrent, d_recurrent_bias, frequent = _native.forward_and_back(
+            *asked, head.kernel, head.bias, head.labels, head.softmax, weights, weight, head.learns,
+        )  # fmt: skip
+        ran = Pass(plan, *out, values, factors)
+        if self.stateful:
+            self.states = [ran.final_h, ran.final_c][: self.kind.states]
+        gradients = Gradients()
+        d_x = self._project_back(sequence, ran, d_recurrent, d_recurrent_bias, frequent, gradients, mode)
+        return HeadPass(logits, losses, d_top, d_top_bias, gradients, d_x)
+
+    def _begin(self, x: Any, mode: Mode, initial_state: Any) -> tuple[Sequence, list[Array] | None, Factors]:
+        """What a pass runs on: the input as a Sequence, the states to start from, what dropout multiplies by."""
+        wants_x = mode.keep and mode.input_gradient  # then every position of an array needs a row of its own
+        sequence = cast(x if isinstance(x, Sequence) else as_value(x, None, self.label, share=not wants_x), self.dtype)
+        self.require_features(sequence, self.kernel.shape[0])
+        given = initial_state is not None
+        states = self._initial_states(len(sequence.index), initial_state) if given or self.stateful else None
+        return sequence, states, self.draw_factors(len(sequence.index), mode) if mode.training else NONE
+
     @property
     def draws(self) -> bool:
         """Equal rows may come out differently in training."""
@@ -208,6 +266,11 @@ class Recurrent(Layer):
 
     def run(self, x: Sequence, keep: bool, states: list[Array] | None = None, factors: Factors = NONE) -> Pass:
         """One pass of the engine; with keep everything that backward and inspection need stays."""
+        plan, values, asked = self._asked(x, states, factors)
+        return Pass(plan, *_native.forward(*asked, keep, self.return_sequences), values, factors)
+
+    def _asked(self, x: Sequence, states: list[Array] | None, factors: Factors) -> tuple[_native.Plan, Values, Asked]:
+        """The plan of a pass, what it projects, and what the engine is given to run it."""
         kind, lead, values = self.kind, x.trail if self.go_backwards else x.lead, values_of(x, factors)
         if factors.any:  # rows that lose other features run on trajectories of their own
             lead = np.zeros_like(lead)
@@ -219,12 +282,9 @@ class Recurrent(Layer):
             factors.input, values.owner,
         )  # fmt: skip
         h0, c0 = (*(states or []), None, None)[:2]
-        out = _native.forward(
-            kind.number, *self._activations, plan, z, self.recurrent_kernel.value,
-            bias[1] if bias is not None and kind.biases == 2 else None, h0, c0, factors.state, keep,
-            self.return_sequences,
-        )  # fmt: skip
-        return Pass(plan, *out, values, factors)
+        bias_of_states = bias[1] if bias is not None and kind.biases == 2 else None
+        kernel = self.recurrent_kernel.value
+        return plan, values, (kind.number, *self._activations, plan, z, kernel, bias_of_states, h0, c0, factors.state)
 
     @property
     def _activations(self) -> tuple[int, int]:
@@ -256,10 +316,18 @@ class Recurrent(Layer):
             watched(),
         )  # fmt: skip
         report("back", self, x=x, ran=ran, d_h=d_h_all, d_c=d_c_all, d_out=d_out)
-        learns = self.kernel.trainable
+        d_x = self._project_back(x, ran, d_recurrent, d_recurrent_bias, frequent, gradients, mode)
+        return d_x, [d_h0, d_c0][: kind.states]
+
+    def _project_back(
+        self, x: Sequence, ran: Pass, d_recurrent: Array, d_recurrent_bias: Array, frequent: Array,
+        gradients: Gradients, mode: Mode,
+    ) -> Array | None:  # fmt: skip
+        """Add all gradients of the layer once its stash holds those of the pre-activations; returns d_x."""
+        kind, learns = self.kind, self.kernel.trainable
         d_kernel, d_bias, d_x = _native.project_backward(
             kind.number, ran.plan, x.table, ran.values.rows, self.kernel.value, ran.factors.input, ran.values.owner,
-            stash, frequent, learns, learns and self.bias is not None, mode.input_gradient,
+            ran.stash, frequent, learns, learns and self.bias is not None, mode.input_gradient,
         )  # fmt: skip
         if mode.input_gradient and ran.values.distinct is not None:
             d_x = sum_rows(d_x, ran.values.distinct, x.n)
@@ -268,7 +336,7 @@ class Recurrent(Layer):
             gradients.add(self.recurrent_kernel, d_recurrent)
             if self.bias is not None:
                 gradients.add(self.bias, np.concatenate([d_bias, d_recurrent_bias]) if kind.biases == 2 else d_bias[0])
-        return d_x if mode.input_gradient else None, [d_h0, d_c0][: kind.states]
+        return d_x if mode.input_gradient else None
 
     # ---- states
 

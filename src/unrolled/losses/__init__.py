@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from unrolled.errors import closest
-from unrolled.losses.base import Loss, reduce
+from unrolled.losses.base import Loss, reduce, shares, weigh
 from unrolled.losses.crossentropy import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -27,8 +27,8 @@ from unrolled.parameters import Array
 __all__ = [
     "BinaryCrossentropy", "CategoricalCrossentropy", "Loss", "MeanAbsoluteError", "MeanSquaredError",
     "SparseCategoricalCrossentropy", "binary_crossentropy", "categorical_crossentropy", "get", "log_softmax", "mae",
-    "mean_absolute_error", "mean_squared_error", "mse", "probabilities", "reduce", "serialize",
-    "sparse_categorical_crossentropy",
+    "mean_absolute_error", "mean_squared_error", "mse", "probabilities", "reduce", "serialize", "shares",
+    "sparse_categorical_crossentropy", "weigh",
 ]  # fmt: skip
 
 

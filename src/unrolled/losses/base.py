@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -42,6 +43,13 @@ class Loss:
         Returns: (values, d_y); d_y has the shape of y, or is None.
         """
         raise NotImplementedError(f"{type(self).__name__} must define compute(y_true, y, logits, gradient)")
+
+    def of_engine(self, y_true: Array) -> tuple[Array, bool] | None:
+        """Labels (B, K) as the engine's cross-entropy of logits takes them, and whether a softmax belongs to it.
+
+        None: `compute` has to be asked.
+        """
+        return None
 
     def prepare(self, y: Any, output_shape: Shape, dtype: Any = np.float32, argument: str = "y") -> Array:
         """Labels in the form that `compute` wants: numbers of the output's shape, checked, NaN refused.
@@ -93,13 +101,28 @@ def reduce(
     Args:    values (B,) or (B, T); weights (B,) or of values' shape, or None; mask of values' shape, or None.
     Returns: (loss, coefficients); coefficients is one float if all are equal.
     """
-    count = values.size if mask is None else int(np.count_nonzero(mask))
+    share = shares(values.shape, values.dtype, weights, mask, reduction)
+    return weigh(values, share), share
+
+
+def shares(
+    shape: tuple[int, ...], dtype: Any, weights: Array | None, mask: Array | None, reduction: str
+) -> Array | float:
+    """By how much each value of `shape` counts in the loss, see `reduce`."""
+    count = math.prod(shape) if mask is None else int(np.count_nonzero(mask))
     scale = (1.0 if reduction == "sum" else 1.0 / count) if count else 0.0
     if weights is None and mask is None:
-        return _sum(values) * scale, scale
-    coefficients = np.full(values.shape, scale, values.dtype)
+        return scale
+    coefficients = np.full(shape, scale, dtype)
     if weights is not None:
-        coefficients *= weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim))
+        coefficients *= weights.reshape(weights.shape + (1,) * (len(shape) - weights.ndim))
     if mask is not None:
         coefficients *= mask
-    return float(np.multiply(values, coefficients, dtype=np.float64).sum()), coefficients
+    return coefficients
+
+
+def weigh(values: Array, share: Array | float) -> float:
+    """The sum of values, each times its share, in float64."""
+    if isinstance(share, float):
+        return _sum(values) * share
+    return float(np.multiply(values, share, dtype=np.float64).sum())

@@ -40,6 +40,16 @@ class _ProbabilityLoss(Loss):
         self.from_logits = bool(from_logits)
         self.label_smoothing = float(label_smoothing)
 
+    def _smooth(self, t: Array) -> Array:
+        """Labels (..., K) moved towards equal shares: of yes and no, or of all K classes."""
+        s, classes = self.label_smoothing, t.shape[-1] if self.activation == "softmax" else 2
+        return t * (1.0 - s) + s / classes if s else t
+
+    def of_engine(self, y_true: Array) -> tuple[Array, bool] | None:
+        """See Loss.of_engine."""
+        own = type(self).compute in (BinaryCrossentropy.compute, CategoricalCrossentropy.compute)
+        return (np.ascontiguousarray(self._smooth(y_true)), self.activation == "softmax") if own else None
+
     def get_config(self) -> dict[str, Any]:
         """Arguments that make this loss again."""
         return super().get_config() | {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
@@ -68,9 +78,7 @@ class BinaryCrossentropy(_ProbabilityLoss):
 
     def compute(self, y_true: Array, y: Array, logits: bool, gradient: bool = True) -> tuple[Array, Array | None]:
         """Values and their gradient; see Loss.compute."""
-        t = y_true
-        if self.label_smoothing:
-            t = t * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
+        t = self._smooth(y_true)
         if logits:
             return of_logits(y, t, softmax=False, gradient=gradient)
         p = np.clip(y, EPSILON, 1 - EPSILON)
@@ -107,9 +115,7 @@ class CategoricalCrossentropy(_ProbabilityLoss):
 
     def compute(self, y_true: Array, y: Array, logits: bool, gradient: bool = True) -> tuple[Array, Array | None]:
         """Values and their gradient; see Loss.compute."""
-        t = y_true
-        if self.label_smoothing:
-            t = t * (1.0 - self.label_smoothing) + self.label_smoothing / y.shape[-1]
+        t = self._smooth(y_true)
         if logits:
             return of_logits(y, t, softmax=True, gradient=gradient)
         total = y.sum(axis=-1, keepdims=True)

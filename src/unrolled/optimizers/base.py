@@ -109,10 +109,12 @@ class Optimizer:
         if self.averages is not None:
             self.averages.build(parameters)
 
-    def apply(self, gradients: Gradients, parameters: Sequence[Parameter]) -> None:
+    def apply(self, gradients: Gradients, parameters: Sequence[Parameter], check: bool = False) -> Parameter | None:
         """One step: change every trainable parameter that has a gradient, in place.
 
-        Args: gradients: from one backward pass; parameters: all of the model, in order.
+        Args:    gradients: from one backward pass; parameters: all of the model, in order; check: change nothing if a
+                 gradient is not finite everywhere.
+        Returns: the last parameter of which `check` found that; or None.
         """
         if list(parameters) != self._parameters:
             self.build(parameters)
@@ -122,13 +124,21 @@ class Optimizer:
             for p, state in zip(self._parameters, self._state, strict=True)
             if p.trainable and (gradient := found.get(p)) is not None
         ]
+        dtypes = {p.dtype for p, _, _ in todo}
+        if check and (len(dtypes) > 1 or not self._checks_gradients):
+            bad, check = _last_not_finite([gradient for _, gradient, _ in todo]), False
+            if bad >= 0:
+                return todo[bad][0]
         clipped = self._clip(todo)
-        for dtype in {p.dtype for p, _, _ in todo}:
-            work = [change for change in clipped if change[0].dtype == dtype]
-            self._change(work, self.step_size(rate, dtype), (self.weight_decay or 0.0) * rate)
+        for dtype in dtypes:
+            work = [change for change in clipped if change[0].dtype == dtype] if len(dtypes) > 1 else clipped
+            bad = self._change(work, self.step_size(rate, dtype), (self.weight_decay or 0.0) * rate, check)
+            if bad >= 0:
+                return work[bad][0]
         if self.averages is not None:
             self.averages.update(self.iterations)
         self.iterations += 1
+        return None
 
     def get_state(self) -> State:
         """Everything that the next step depends on: "iterations", and arrays by "parameter path/slot", to be copied."""
@@ -198,8 +208,16 @@ class Optimizer:
     def __repr__(self) -> str:
         return show_call(self)
 
-    def _change(self, work: list[Change], size: float, decay: float) -> None:
-        """Decay and update parameters of one float type, each with its gradient times its scale."""
+    @property
+    def _checks_gradients(self) -> bool:
+        """Whether `_change` can check gradients itself."""
+        return False
+
+    def _change(self, work: list[Change], size: float, decay: float, check: bool) -> int:
+        """Decay and update parameters of one float type, each with its gradient times its scale.
+
+        Returns -1; or the last place in `work` whose gradient `check` found not to be finite, and nothing was changed.
+        """
         for parameter, gradient, state, scale in work:
             value = parameter.now()
             if decay:
@@ -207,6 +225,7 @@ class Optimizer:
             dense = gradient.to_dense(value.shape) if isinstance(gradient, RowGradient) else gradient
             dense = dense.astype(value.dtype, copy=False)
             self.update(value, dense if scale == 1 else dense * value.dtype.type(scale), state, size)
+        return -1
 
     def _clip(self, todo: list[Work]) -> list[tuple[Parameter, Gradient, list[Array], float]]:
         """The gradients, cut or with the factor that scales them down."""
@@ -254,15 +273,18 @@ class NativeOptimizer(Optimizer):
         parameter = Parameter(self.name, value)
         if parameter.value is not value:
             raise ValueError(f"{self.name}: expected value as a contiguous array, which can be changed in place.")
-        self._pass([(parameter, gradient, state, 1.0)], size, 0.0)
+        self._pass([(parameter, gradient, state, 1.0)], size, 0.0, False)
 
-    def _change(self, work: list[Change], size: float, decay: float) -> None:
+    @property
+    def _checks_gradients(self) -> bool:
+        return type(self).update is NativeOptimizer.update and self.clipvalue is None  # which hides infinity
+
+    def _change(self, work: list[Change], size: float, decay: float, check: bool) -> int:
         if type(self).update is NativeOptimizer.update:
-            self._pass(work, size, decay)
-        else:  # somebody's subclass
-            super()._change(work, size, decay)
+            return self._pass(work, size, decay, check)
+        return super()._change(work, size, decay, check)  # somebody's subclass
 
-    def _pass(self, work: list[Change], size: float, decay: float) -> None:
+    def _pass(self, work: list[Change], size: float, decay: float, check: bool) -> int:
         name, constants = self.rule()
         rule, may_wait = RULES[name], not decay and self.averages is None
         values: list[Array] = []
@@ -284,7 +306,7 @@ class NativeOptimizer(Optimizer):
             values.append(parameter.now() if value is None else value)
             entries.append(given)
         states, scales = [state for _, _, state, _ in work], [scale for _, _, _, scale in work]
-        _native.update(rule, values, states, entries, rows, size, decay, scales, constants, so_far)
+        return _native.update(rule, values, states, entries, rows, size, decay, scales, constants, so_far, check)
 
     def _pending(self, parameter: Parameter, state: list[Array], rule: int, constants: list[float]) -> PendingSteps:
         """Where the coming step is noted down for the rows that have no gradient."""
@@ -296,6 +318,12 @@ class NativeOptimizer(Optimizer):
 
 def _entries(gradient: Gradient) -> Array:
     return gradient.values if isinstance(gradient, RowGradient) else gradient
+
+
+def _last_not_finite(gradients: list[Gradient]) -> int:
+    backwards = [np.ascontiguousarray(_entries(g)) for g in reversed(gradients)]
+    found = _native.first_not_finite(backwards)
+    return found if found < 0 else len(gradients) - 1 - found
 
 
 def _cut(gradient: Gradient, limit: float) -> Gradient:
