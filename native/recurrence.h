@@ -8,7 +8,6 @@
 namespace UNROLLED_LEVEL {
 
 constexpr int most_block = 32;
-constexpr int far_ahead = 4;  // steps ahead of which rows in memory are asked for
 
 // Rows of a block: as many as the registers take when the weights stay in the first cache; more when weights come from
 // farther away, so that what is fetched serves more rows; fewer when there would be too few blocks to share out.
@@ -23,6 +22,9 @@ template <class T> static int block_count(int rows, int H, int gates, int togeth
   if (most > few) most = few < 1 ? 1 : few;
   return (rows + most - 1) / most;
 }
+
+// Whether rows of so many bytes are asked for: processors notice by themselves that they read on through long ones.
+static inline bool asks_ahead(size_t bytes) { return bytes <= 2048; }
 
 static inline int share(int rows, int block, int blocks) { return int(int64_t(rows) * block / blocks); }
 
@@ -79,7 +81,7 @@ template <template <class> class Cell, class T> struct Recurrence {
     template <class A> void run_with(const A &act, int n, const Run *runs, const int32_t *original) const {
       const PlanView &plan = args.plan;
       const int Hp = w.Hp;
-      const T *x[most_block], *h_prev[most_block], *c_prev[most_block];
+      const T *x[most_block], *next[most_block], *h_prev[most_block], *c_prev[most_block];
       T *h[most_block], *c[most_block], *stash[most_block];
       Scratch<T> room(size_t(n) * Hp * (4 + slots)), masked(w.apart ? size_t(n) * G * Hp : 0);
       const T *dropped_rows[G][most_block], *const *dropped[G];
@@ -101,6 +103,8 @@ template <template <class> class Cell, class T> struct Recurrence {
         h_prev[r] = h_row(runs[r].start), c_prev[r] = c_row(runs[r].start);
         c[r] = nullptr;
       }
+      const bool small = asks_ahead(G * Hp * sizeof(T));
+      const int ahead = small && args.stash ? far_ahead : 0;
       int active = n;
       for (int s = 0; s < runs[0].length; s++) {
         while (active > 0 && runs[active - 1].length <= s) active--;
@@ -108,15 +112,10 @@ template <template <class> class Cell, class T> struct Recurrence {
         const size_t stash_at = args.stash ? size_t(s) * slots * Hp : 0;
         for (int r = 0; r < active; r++) {
           x[r] = args.z + size_t(value[r][s]) * (G * Hp);
-          if (s + 1 < runs[r].length) prefetch(args.z + size_t(value[r][s + 1]) * (G * Hp), G * Hp);
+          next[r] = small && s + 2 < runs[r].length ? args.z + size_t(value[r][s + 2]) * (G * Hp) : x[r];
           h[r] = first_h[r] + h_at;
           if (args.c) c[r] = first_c[r] + c_at;
           stash[r] = first_stash[r] + stash_at;
-          if (args.stash && s + far_ahead < runs[r].length) {
-            prefetch<true>(stash[r] + far_ahead * slots * Hp, slots * Hp);
-            prefetch<true>(h[r] + far_ahead * Hp, Hp);
-            if (args.c) prefetch<true>(c[r] + far_ahead * Hp, Hp);
-          }
         }
         for (int r = 0; r < active && w.apart; r++) {
           const T *mask = masks.of_row(original[r]);
@@ -124,7 +123,7 @@ template <template <class> class Cell, class T> struct Recurrence {
           for (int g = 0; g < G; g++, mask += Hp, to += Hp)
             for (int u = 0; u < Hp; u += W) store<T>(to + u, load<T>(h_prev[r] + u) * load<T>(mask + u));
         }
-        Cell<T>::forward(act, w, {active, x, h_prev, c_prev, h, c, stash, dropped});
+        Cell<T>::forward(act, w, {active, x, next, h_prev, c_prev, h, c, stash, ahead, dropped});
         for (int r = 0; r < active; r++) h_prev[r] = h[r], c_prev[r] = c[r];
         if (prefix) __atomic_store_n(prefix_done, s + 1, __ATOMIC_RELEASE);
       }

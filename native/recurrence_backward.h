@@ -104,6 +104,7 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
         if (w.apart && !prefix) drop[r] = masks.of_row(original[r]);
       }
       const bool joined = args.d_outputs || prefix || args.d_h || args.d_c;
+      const int ahead = asks_ahead(slots * Hp * sizeof(T)) ? far_ahead : 0;
       int active = 0;
       for (int s = runs[0].length - 1; s >= 0; s--) {
         while (active < n && runs[active].length > s) active++;
@@ -117,19 +118,9 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
             c[r] = first_c[r] + at + Hp;
             c_prev[r] = s ? first_c[r] + at : args.c + size_t(runs[r].start) * Hp;
           }
-          if (s > 1) {  // what the next step reads that this one does not
-            prefetch(stash[r] - slots * Hp, slots * Hp);
-            prefetch(h_prev[r] - Hp, Hp);
-            if (args.c) prefetch(c_prev[r] - Hp, Hp);
-          }
-          if (s > far_ahead) {
-            prefetch<true>(stash[r] - far_ahead * slots * Hp, slots * Hp);
-            prefetch<true>(h_prev[r] - far_ahead * Hp, Hp);
-            if (args.c) prefetch<true>(c_prev[r] - far_ahead * Hp, Hp);
-          }
           if (joined) join(runs[r].position + s, prefix, dh[r], dc[r]);
         }
-        Cell<T>::backward(act, w, {active, stash, h_prev, c_prev, h, c, dh, dc, scratch, drop});
+        Cell<T>::backward(act, w, {active, ahead, stash, h_prev, c_prev, h, c, dh, dc, scratch, drop});
         waiting += active;
         if (waiting >= together) add_waiting();
       }

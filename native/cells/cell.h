@@ -28,16 +28,19 @@ template <class T> struct Weights {
 template <class T> struct ForwardStep {
   int n;
   const T *const *x;       // projected inputs, packed (G*Hp)
+  const T *const *next;    // those of a later step, to be asked for
   const T *const *h_prev;  // (Hp)
   const T *const *c_prev;
   T *const *h;             // out
   T *const *c;             // out
   T *const *stash;         // out (slots*Hp)
+  int ahead;               // steps on where stash, h and c are asked for; 0 where nothing is kept
   const T *const *const *dropped;  // if apart: for each gate, h_prev times the gate's mask (Hp)
 };
 
 template <class T> struct BackwardStep {
   int n;
+  int ahead;                     // steps back where stash, h_prev and c_prev are asked for, or 0
   T *const *stash;               // in: forward's; out: gradients of pre-activations
   const T *const *h_prev, *const *c_prev, *const *h, *const *c;
   T *const *dh;                  // in: dL/dh of this step; out: of the one before
@@ -45,6 +48,31 @@ template <class T> struct BackwardStep {
   T *const *scratch;             // (Hp); (3*Hp) if apart
   const T *const *drop;          // if apart: the row's masks, (G, Hp)
 };
+
+// Memory is asked for a unit block at a time amid a row's arithmetic: requests for all rows at once stand in line, and
+// everything else behind them. Always inline: see prefetch.
+constexpr int far_ahead = 4;  // steps
+
+// What a row reads some steps on, and what it writes then, for W units from u on.
+template <template <class> class Cell, class T>
+__attribute__((always_inline)) static inline void ask_ahead(const Weights<T> &w, const ForwardStep<T> &s, int row, int u) {
+  constexpr int W = width<T>, G = Cell<T>::gates, slots = Cell<T>::slots;
+  const int later = s.ahead * w.Hp + u;
+  prefetch(s.next[row] + u * G, G * W);
+  prefetch<true>(s.stash[row] + later * slots, slots * W);
+  prefetch<true>(s.h[row] + later, W);
+  if (Cell<T>::has_c) prefetch<true>(s.c[row] + later, W);
+}
+
+template <template <class> class Cell, class T>
+__attribute__((always_inline)) static inline void ask_back(const Weights<T> &w, const BackwardStep<T> &s, int row, int u) {
+  constexpr int W = width<T>, slots = Cell<T>::slots;
+  if (!s.ahead) return;
+  const int near = w.Hp - u, far = s.ahead * w.Hp - u;
+  prefetch(s.stash[row] - near * slots, slots * W), prefetch<true>(s.stash[row] - far * slots, slots * W);
+  prefetch(s.h_prev[row] - near, W), prefetch<true>(s.h_prev[row] - far, W);
+  if (Cell<T>::has_c) prefetch(s.c_prev[row] - near, W), prefetch<true>(s.c_prev[row] - far, W);
+}
 
 // One product of d_recurrent_kernel: rows from h_prev (stash_a < 0) or from the stash at stash_a; columns of the
 // stash from b on, `columns` of them; they are gates first_gate .. first_gate+gates-1, packed [unit block][gates][W].

@@ -27,6 +27,7 @@ template <class T> struct Gru {
         for (int r = 0; r < R; r++) {
           T *q = s.stash[first + r] + at;
           const T *x = s.x[first + r] + at;
+          ask_ahead<Gru>(w, s, first + r, u);
           const Vec<T> reset = act.gate(m[r][1] + load<T>(x + W));
           store<T>(q + W, reset), store<T>(q + 2 * W, m[r][2]);
           m[r][2] = load<T>(x + 2 * W) + reset * m[r][2];
@@ -47,6 +48,7 @@ template <class T> struct Gru {
     for (int r = 0; r < s.n; r++)
       for (int u = 0; u < w.Hp; u += W) {
         T *q = s.stash[r] + size_t(u) * 3, *p = s.stash[r] + size_t(w.Hp) * 3 + u;
+        ask_back<Gru>(w, s, r, u);
         const Vec<T> z = load<T>(q), reset = load<T>(q + W), m = load<T>(q + 2 * W), g = load<T>(p);
         const Vec<T> dh = load<T>(s.dh[r] + u);
         const Vec<T> dg = dh * (one - z) * act.state_slope(g);

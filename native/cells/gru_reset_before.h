@@ -31,6 +31,7 @@ template <class T> struct GruResetBefore {
         for (int r = 0; r < R; r++) {
           const int row = first + r;
           const T *x = s.x[row] + size_t(u) * 3;
+          ask_ahead<GruResetBefore>(w, s, row, u);
           const Vec<T> z = act.gate(m[r][0] + load<T>(x)), reset = act.gate(m[r][1] + load<T>(x + W));
           store<T>(s.stash[row] + at, z), store<T>(s.stash[row] + at + W, reset);
           store<T>(s.stash[row] + rh_at + u, reset * load<T>(h[row] + u));
@@ -38,7 +39,8 @@ template <class T> struct GruResetBefore {
       });
     }
     for (int u = 0; u < w.Hp; u += W)
-      rows_product<T, 1>(s.n, rh, w.forward2 + size_t(u) * w.H, w.H, nullptr, s.stash, g_at + u, [&]<int R>(int first, Vec<T> (&m)[R][1]) {
+      rows_product<T, 1>(s.n, rh, w.forward2 + size_t(u) * w.H, w.H, nullptr, s.stash, g_at + u,
+                         [&]<int R>(int first, Vec<T> (&m)[R][1]) {
 #pragma GCC unroll 12
         for (int r = 0; r < R; r++) {
           const int row = first + r;
@@ -58,6 +60,7 @@ template <class T> struct GruResetBefore {
       dg[r] = s.stash[r] + g_at;
       for (int u = 0; u < w.Hp; u += W) {
         T *q = s.stash[r] + size_t(u) * 2, *p = s.stash[r] + g_at + u;
+        ask_back<GruResetBefore>(w, s, r, u);
         const Vec<T> z = load<T>(q), g = load<T>(p), dh = load<T>(s.dh[r] + u);
         store<T>(p, dh * (one - z) * act.state_slope(g));
         store<T>(q, dh * (load<T>(s.h_prev[r] + u) - g) * act.gate_slope(z));

@@ -23,6 +23,7 @@ template <class T> struct Lstm {
         for (int r = 0; r < R; r++) {
           const int row = first + r;
           T *q = s.stash[row] + at;
+          ask_ahead<Lstm>(w, s, row, u);
           const Vec<T> i = act.gate(z[r][0]), f = act.gate(z[r][1]), g = act.state(z[r][2]);
           const Vec<T> c = f * load<T>(s.c_prev[row] + u) + i * g;
           store<T>(q, i), store<T>(q + W, f), store<T>(q + 2 * W, g);
@@ -44,6 +45,7 @@ template <class T> struct Lstm {
       T *q = s.stash[r], *dh_row = s.dh[r], *dc_row = s.dc[r];
       const T *c_row = s.c[r], *c_prev = s.c_prev[r];
       for (int u = 0; u < w.Hp; u += W, q += 4 * W) {
+        ask_back<Lstm>(w, s, r, u);
         const Vec<T> i = load<T>(q), f = load<T>(q + W), g = load<T>(q + 2 * W), o = load<T>(q + 3 * W);
         const Vec<T> before = load<T>(c_prev + u), ac = act.state(load<T>(c_row + u)), dh = load<T>(dh_row + u);
         const Vec<T> dc = load<T>(dc_row + u) + dh * o * act.state_slope(ac);

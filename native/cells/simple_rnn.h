@@ -18,14 +18,19 @@ template <class T> struct SimpleRnn {
     for (int u = 0; u < w.Hp; u += W)
       state_product<T, 1>(w, s, u, s.x, s.h, u, [&]<int R>(int first, Vec<T> (&z)[R][1]) {
 #pragma GCC unroll 12
-        for (int r = 0; r < R; r++) store<T>(s.h[first + r] + u, act.state(z[r][0]));
+        for (int r = 0; r < R; r++) {
+          ask_ahead<SimpleRnn>(w, s, first + r, u);
+          store<T>(s.h[first + r] + u, act.state(z[r][0]));
+        }
       });
   }
 
   template <class A> static void backward(const A &act, const Weights<T> &w, const BackwardStep<T> &s) {
     for (int r = 0; r < s.n; r++)
-      for (int u = 0; u < w.Hp; u += W)
+      for (int u = 0; u < w.Hp; u += W) {
+        ask_back<SimpleRnn>(w, s, r, u);
         store<T>(s.stash[r] + u, load<T>(s.dh[r] + u) * act.state_slope(load<T>(s.h[r] + u)));
+      }
     state_gradient<T>(w, s, 1, nullptr, s.dh);
   }
 
