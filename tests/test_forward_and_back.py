@@ -11,7 +11,7 @@ import pytest
 from cases import CELLS, level, make_layer, threads
 from unrolled import _native, losses, models
 from unrolled.errors import TrainingDivergedError
-from unrolled.layers import Dense, Dropout, Embedding
+from unrolled.layers import LSTM, Dense, Dropout, Embedding
 from unrolled.models import Sequential
 from unrolled.optimizers import Adam
 
@@ -157,13 +157,22 @@ class Halved(Dense):
         return z / 2, lambda d_z, gradients: back(d_z / 2, gradients)
 
 
-@pytest.mark.parametrize("why", ["loss", "own loss", "own layer", "between", "frozen below", "wide"])
+class Watchful(LSTM):
+    """Somebody's recurrent layer."""
+
+    def run(self, *arguments: Any) -> Any:
+        return super().run(*arguments)
+
+
+@pytest.mark.parametrize("why", ["loss", "own loss", "own layer", "own cell", "between", "frozen below", "wide"])
 def test_other_models_go_one_after_another(why: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = Calls(monkeypatch)
     layers = [Embedding(V, D), make_layer("lstm", H), Dense(1, activation="sigmoid")]
     loss: Any = {"loss": "mse", "own loss": Doubled()}.get(why, "binary_crossentropy")
     if why == "own layer":
         layers[-1] = Halved(1, activation="sigmoid")
+    if why == "own cell":
+        layers[1] = Watchful(H)
     if why == "between":
         layers.insert(2, Dropout(0.2))
     if why == "frozen below":

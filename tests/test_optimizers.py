@@ -191,6 +191,48 @@ def test_nan_gradients_reach_the_weights():
         assert np.isnan(p.value).all()
 
 
+class Plain(optimizers.Optimizer):
+    """Somebody's optimizer."""
+
+    def update(self, value, gradient, state, size):
+        value -= size * gradient
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("text", ["SGD()", "Adam()", "RMSprop(clipnorm=1.0)", "Adam(clipvalue=0.5)", "Plain(0.1)"])
+@pytest.mark.parametrize("where", ["whole", "rows", "two types"])
+def test_check_changes_nothing_and_names_the_last_bad_gradient(where, text, bad):
+    optimizer = Plain(0.1) if text == "Plain(0.1)" else make(text)
+    second = np.float64 if where == "two types" else np.float32
+    a, b, c = (
+        Parameter("a", np.ones((4, 3), np.float32)),
+        Parameter("b", np.ones(40, second)),
+        Parameter("c", np.ones(2, np.float32)),
+    )
+    good = np.ones((2, 3), np.float32)
+    given = {a: RowGradient(np.array([3, 1], np.int32), good), b: np.ones(40, second), c: np.ones(2, np.float32)}
+
+    def step(**changed):
+        gradients = Gradients()
+        for parameter, gradient in (given | {{"a": a, "b": b}[k]: g for k, g in changed.items()}).items():
+            gradients.add(parameter, gradient)
+        return optimizer.apply(gradients, [a, b, c], check=True)
+
+    assert step() is None
+    before = [p.numpy() for p in (a, b, c)]
+    spoiled = np.ones(40, second)
+    spoiled[33] = bad
+    rows = good.copy()
+    rows[1, 2] = bad
+    changed = {"a": RowGradient(np.array([0, 2], np.int32), rows)} if where == "rows" else {"b": spoiled}
+    assert step(**changed) is (a if where == "rows" else b)
+    assert step(a=RowGradient(np.array([0, 2], np.int32), rows), b=spoiled) is b
+    assert optimizer.iterations == 1
+    for parameter, value in zip((a, b, c), before, strict=True):
+        np.testing.assert_array_equal(parameter.numpy(), value)
+    assert step() is None and optimizer.iterations == 2
+
+
 def test_frozen_parameters_and_those_without_gradient_stay():
     a, b, c = (Parameter(n, np.ones(3, np.float32)) for n in "abc")
     b.trainable = False

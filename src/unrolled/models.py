@@ -163,7 +163,8 @@ class Sequential(Stack, Trainable):
         recurrent, dense = self._layers[-2:]
         if not isinstance(recurrent, Recurrent) or recurrent.return_sequences or type(dense) is not Dense:
             return None
-        plain = type(recurrent).forward is Recurrent.forward and recurrent.dtype == dense.dtype
+        kind = type(recurrent)  # somebody's own may run otherwise
+        plain = kind.forward is Recurrent.forward and kind.run is Recurrent.run and recurrent.dtype == dense.dtype
         if not plain or dense.kernel.size > LARGEST_HEAD or self._lowest_learning() > len(self._layers) - 2:
             return None
         assert self.loss is not None and isinstance(batch.y, np.ndarray)
