@@ -105,26 +105,38 @@ nb::tuple forward(int cell, int activation, int recurrent_activation, const Plan
   return pass.give();
 }
 
-// The gradients that a way back fills, and its arguments but for what comes from above.
+// What a way back reads of the pass forward; the other arguments are null.
+template <class T>
+BackwardArgs<T> way_back(CellKind cell, Activation activation, Activation recurrent_activation, int H,
+                         const T *recurrent_kernel, const T *drop, const T *h, const T *c, T *stash) {
+  BackwardArgs<T> args{};
+  args.cell = cell, args.activation = activation, args.recurrent_activation = recurrent_activation, args.H = H;
+  args.recurrent_kernel = recurrent_kernel, args.drop = drop, args.h = h, args.c = c, args.stash = stash;
+  return args;
+}
+
+// A way back: its arguments, and the gradients that it fills.
 template <class T> struct WayBack {
   const bool has_c;
   const size_t positions;
   New<T> d_kernel, d_bias, d_h0, d_c0, d_h, d_c, frequent;
   BackwardArgs<T> args;
 
-  WayBack(const ForwardArgs<T> &pass, const CellInfo &info, Plan &plan, bool every_state)
-      : has_c(info.states == 2), positions(size_t(plan.prefix) + plan.own), d_kernel(pass.H, size_t(info.gates) * pass.H),
-        d_bias(info.biases == 2 ? 1 : 0, size_t(info.gates) * pass.H), d_h0(plan.initial, pass.H),
-        d_c0(has_c ? plan.initial : 0, pass.H), d_h(every_state ? 1 + positions : 0, padded(pass.H, kernels<T>().lanes)),
-        d_c(has_c ? d_h.rows : 0, d_h.columns), frequent(frequent_sums(info, plan, pass.H), info.gates * d_h.columns) {
+  // given: all that the way back reads.
+  WayBack(const BackwardArgs<T> &given, const CellInfo &info, Plan &plan, bool every_state)
+      : has_c(info.states == 2), positions(size_t(plan.prefix) + plan.own), d_kernel(given.H, size_t(info.gates) * given.H),
+        d_bias(info.biases == 2 ? 1 : 0, size_t(info.gates) * given.H), d_h0(plan.initial, given.H),
+        d_c0(has_c ? plan.initial : 0, given.H), d_h(every_state ? 1 + positions : 0, padded(given.H, kernels<T>().lanes)),
+        d_c(has_c ? d_h.rows : 0, d_h.columns), frequent(frequent_sums(info, plan, given.H), info.gates * d_h.columns),
+        args(given) {
+    args.plan = plan.view();  // with the positions counted
     if (every_state) std::fill_n(d_h.data, d_h.columns, T(0));  // the blank row: no step writes it
     if (every_state && has_c) std::fill_n(d_c.data, d_c.columns, T(0));
-    args = {pass.cell, pass.activation, pass.recurrent_activation, pass.H, plan.view(), pass.recurrent_kernel, pass.drop,
-            pass.h, pass.c, pass.stash, nullptr, 0, nullptr, nullptr, nullptr, d_kernel.data,
-            info.biases == 2 ? d_bias.data : nullptr, d_h0.data, has_c ? d_c0.data : nullptr,
-            every_state ? d_h.data : nullptr, every_state && has_c ? d_c.data : nullptr,
-            frequent.rows ? frequent.data : nullptr,
-            [](void *p) { static_cast<Plan *>(p)->sort_positions(); }, &plan};
+    args.d_recurrent_kernel = d_kernel.data, args.d_recurrent_bias = info.biases == 2 ? d_bias.data : nullptr;
+    args.d_h0 = d_h0.data, args.d_c0 = has_c ? d_c0.data : nullptr;
+    args.d_h = every_state ? d_h.data : nullptr, args.d_c = every_state && has_c ? d_c.data : nullptr;
+    args.frequent = frequent.rows ? frequent.data : nullptr;
+    args.meanwhile = [](void *p) { static_cast<Plan *>(p)->sort_positions(); }, args.context = &plan;
   }
 
  private:
@@ -156,14 +168,11 @@ nb::tuple backward(int cell, int activation, int recurrent_activation, Plan &pla
   check_shape<T>(d_last, plan.batch, H, "d_last (B, H)");
   check_shape<T>(d_final_h, plan.batch, H, "d_final_h (B, H)");
   check_shape<T>(d_final_c, plan.batch, H, "d_final_c (B, H)");
-  ForwardArgs<T> pass{};
-  pass.cell = CellKind(cell), pass.activation = a, pass.recurrent_activation = ra, pass.H = H;
-  pass.recurrent_kernel = recurrent_kernel.data(), pass.drop = data_or_null(drop), pass.stash = stash.data();
-  pass.h = const_cast<T *>(h.data()), pass.c = has_c ? const_cast<T *>(c.data()) : nullptr;
-  WayBack<T> back(pass, info, plan, every_state);
-  if (d_outputs) back.args.d_outputs = d_outputs->data(), back.args.d_ld = size_t(d_outputs->stride(0));
-  back.args.d_last = data_or_null(d_last);
-  back.args.d_final_h = data_or_null(d_final_h), back.args.d_final_c = data_or_null(d_final_c);
+  BackwardArgs<T> given = way_back<T>(CellKind(cell), a, ra, H, recurrent_kernel.data(), data_or_null(drop), h.data(),
+                                      has_c ? c.data() : nullptr, stash.data());
+  if (d_outputs) given.d_outputs = d_outputs->data(), given.d_ld = size_t(d_outputs->stride(0));
+  given.d_last = data_or_null(d_last), given.d_final_h = data_or_null(d_final_h), given.d_final_c = data_or_null(d_final_c);
+  WayBack<T> back(given, info, plan, every_state);
   {
     nb::gil_scoped_release release;
     kernels<T>().backward(back.args);
@@ -187,7 +196,6 @@ nb::tuple forward_and_back(int cell, int activation, int recurrent_activation, P
   if (bias) require(bias->size() == K, "bias (K,)");
   require(labels.ndim() == 2 && labels.shape(0) == B && labels.shape(1) == K, "labels (B, K)");
   if (weights) require(weights->ndim() == 1 && weights->size() == B, "weights (B,)");
-  WayBack<T> back(pass.args, pass.info, plan, false);
   New<T> logits(B, K), values(1, B), d_logits(B, K), d_last(B, H);
   New<T> d_kernel(want_kernel ? H : 0, K), d_bias(1, want_kernel ? K : 0);
   struct Top {
@@ -197,7 +205,11 @@ nb::tuple forward_and_back(int cell, int activation, int recurrent_activation, P
   } top{{int(H), int(K), softmax, kernel.data(), data_or_null(bias), labels.data(), data_or_null(weights), T(weight),
          pass.last.data, logits.data, values.data, d_logits.data, d_last.data},
         plan, want_kernel ? d_kernel.data : nullptr, want_kernel ? d_bias.data : nullptr};
-  back.args.d_last = d_last.data;
+  const ForwardArgs<T> &f = pass.args;
+  BackwardArgs<T> given = way_back<T>(f.cell, f.activation, f.recurrent_activation, f.H, f.recurrent_kernel, f.drop, f.h, f.c,
+                                      f.stash);
+  given.d_last = d_last.data;
+  WayBack<T> back(given, pass.info, plan, false);
   back.args.meanwhile = [](void *p) {
     const Top &top = *static_cast<Top *>(p);
     top.plan.sort_positions();

@@ -46,9 +46,8 @@ template <template <class> class Cell, class T> struct PackedWeights {
       : first(size_t(G) * round_up(H, W) * round_up(H, W)),
         second(size_t(round_up(H, W)) * round_up(H, W)),
         bias(size_t(G) * round_up(H, W)) {
-    T *const none = nullptr;
-    w = {H, round_up(H, W), first, first, second, second, nullptr, apart, a, ra};
-    Cell<T>::pack(U, w, back ? none : first.p, back ? first.p : none, back ? none : second.p, back ? second.p : none);
+    w = {H, round_up(H, W), first, second, nullptr, apart, a, ra};
+    Cell<T>::pack(U, w, back, first, second);
     if (recurrent_bias) {
       pack_row<T>(recurrent_bias, {H, G, 0, G}, bias);
       w.bias = bias;

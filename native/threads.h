@@ -5,9 +5,9 @@
 namespace unrolled {
 
 // Runs task(context, i) for i in [0, count), each once, on the pool's threads and the caller's. The order in which
-// tasks start is 0, 1, 2 ...; results must not depend on which thread runs what. If another Python thread
-// is using the pool the caller runs its tasks alone. A task may throw std::bad_alloc and nothing else: the other tasks
-// still run, then the caller throws it.
+// tasks start is 0, 1, 2 ...; results must not depend on which thread runs what. If another Python thread is using the
+// pool, or the caller is at such a task itself, it runs its tasks alone. A task may throw std::bad_alloc and nothing else:
+// the other tasks still run, then the caller throws it.
 void parallel(int count, void (*task)(void *context, int i), void *context);
 template <class F> void parallel_for(int count, const F &f) {
   parallel(count, [](void *context, int i) { (*static_cast<const F *>(context))(i); }, const_cast<F *>(&f));

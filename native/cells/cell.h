@@ -18,8 +18,7 @@ namespace UNROLLED_LEVEL {
 
 template <class T> struct Weights {
   int H, Hp;                        // units, and rounded up to W
-  const T *forward, *backward;      // packed recurrent kernels
-  const T *forward2, *backward2;    // a second pair, where a cell needs one
+  const T *packed, *packed2;        // recurrent kernels in the order that the pass reads; the second where a cell has two
   const T *bias;                    // packed recurrent bias or null
   bool apart;                       // recurrent kernels are packed gate by gate, for recurrent dropout
   Activation activation, recurrent_activation;
@@ -80,14 +79,16 @@ struct RecurrentMap {
   int stash_a, b, columns, first_gate, gates;
 };
 
-// The recurrent kernels of `gates` gates from first_gate on, for state_product and for state_gradient, each unless null.
+// The recurrent kernels of `gates` gates from first_gate on: for state_product, or (back) for state_gradient.
 template <class T>
-static void pack_state(const Weights<T> &w, const T *U, int all_gates, int first_gate, int gates, T *forward, T *backward) {
+static void pack_state(const Weights<T> &w, const T *U, bool back, int all_gates, int first_gate, int gates, T *out) {
   const int parts = w.apart ? gates : 1, together = gates / parts;
   for (int part = 0; part < parts; part++) {
     const GateColumns columns{w.H, all_gates, first_gate + part * together, together};
-    if (forward) pack_by_unit<T>(U, w.H, columns, forward + size_t(part) * w.H * w.Hp);
-    if (backward) pack_transposed<T>(U, w.H, columns, backward + size_t(part) * w.Hp * w.Hp);
+    if (back)
+      pack_transposed<T>(U, w.H, columns, out + size_t(part) * w.Hp * w.Hp);
+    else
+      pack_by_unit<T>(U, w.H, columns, out + size_t(part) * w.H * w.Hp);
   }
 }
 
@@ -97,9 +98,9 @@ template <class T, int C, class F>
 static inline void state_product(const Weights<T> &w, const ForwardStep<T> &s, int u, const T *const *init, T *const *out,
                                  size_t at, const F &finish) {
   constexpr int W = width<T>;
-  if (!w.apart) return rows_product<T, C>(s.n, s.h_prev, w.forward + size_t(u) * C * w.H, w.H, init, out, at, finish);
+  if (!w.apart) return rows_product<T, C>(s.n, s.h_prev, w.packed + size_t(u) * C * w.H, w.H, init, out, at, finish);
   for (int g = 0; g < C; g++)
-    rows_product<T, 1>(s.n, s.dropped[g], w.forward + (size_t(g) * w.Hp + u) * w.H, w.H, init, out, at + g * W);
+    rows_product<T, 1>(s.n, s.dropped[g], w.packed + (size_t(g) * w.Hp + u) * w.H, w.H, init, out, at + g * W);
   for (int r = 0; r < s.n; r++) {
     Vec<T> sum[1][C];
     for (int g = 0; g < C; g++) sum[0][g] = load<T>(out[r] + at + g * W);
@@ -117,12 +118,12 @@ template <class T> static inline void take_gate(int Hp, int gates, int g, const 
 template <class T>
 static void state_gradient(const Weights<T> &w, const BackwardStep<T> &s, int gates, const T *const *init, T *const *out) {
   constexpr int W = width<T>;
-  if (!w.apart) return panels_product<T>(s.n, s.stash, gates * w.Hp, w.Hp, w.backward, init, out);
+  if (!w.apart) return panels_product<T>(s.n, s.stash, gates * w.Hp, w.Hp, w.packed, init, out);
   T *dz[most_together], *d[most_together];
   for (int r = 0; r < s.n; r++) dz[r] = s.scratch[r] + w.Hp, d[r] = s.scratch[r] + 2 * w.Hp;
   for (int g = 0; g < gates; g++) {
     for (int r = 0; r < s.n; r++) take_gate<T>(w.Hp, gates, g, s.stash[r], dz[r]);
-    panels_product<T>(s.n, dz, w.Hp, w.Hp, w.backward + size_t(g) * w.Hp * w.Hp, nullptr, d);
+    panels_product<T>(s.n, dz, w.Hp, w.Hp, w.packed + size_t(g) * w.Hp * w.Hp, nullptr, d);
     for (int r = 0; r < s.n; r++)
       for (int u = 0; u < w.Hp; u += W) {
         const Vec<T> before = g ? load<T>(out[r] + u) : init ? load<T>(init[r] + u) : Vec<T>{};

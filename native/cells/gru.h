@@ -12,8 +12,8 @@ template <class T> struct Gru {
   static constexpr bool has_c = false, recurrent_bias = true;
   static constexpr int W = width<T>;
 
-  static void pack(const T *U, Weights<T> &w, T *forward, T *backward, T *, T *) {
-    pack_state<T>(w, U, 3, 0, 3, forward, backward);
+  static void pack(const T *U, const Weights<T> &w, bool back, T *first, T *) {
+    pack_state<T>(w, U, back, 3, 0, 3, first);
   }
 
   template <class A> static void forward(const A &act, const Weights<T> &w, const ForwardStep<T> &s) {

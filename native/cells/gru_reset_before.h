@@ -13,9 +13,9 @@ template <class T> struct GruResetBefore {
   static constexpr bool has_c = false, recurrent_bias = false;
   static constexpr int W = width<T>;
 
-  static void pack(const T *U, Weights<T> &w, T *forward, T *backward, T *forward2, T *backward2) {
-    pack_state<T>(w, U, 3, 0, 2, forward, backward);
-    pack_state<T>(w, U, 3, 2, 1, forward2, backward2);
+  static void pack(const T *U, const Weights<T> &w, bool back, T *first, T *second) {
+    pack_state<T>(w, U, back, 3, 0, 2, first);
+    pack_state<T>(w, U, back, 3, 2, 1, second);
   }
 
   template <class A> static void forward(const A &act, const Weights<T> &w, const ForwardStep<T> &s) {
@@ -39,7 +39,7 @@ template <class T> struct GruResetBefore {
       });
     }
     for (int u = 0; u < w.Hp; u += W)
-      rows_product<T, 1>(s.n, rh, w.forward2 + size_t(u) * w.H, w.H, nullptr, s.stash, g_at + u,
+      rows_product<T, 1>(s.n, rh, w.packed2 + size_t(u) * w.H, w.H, nullptr, s.stash, g_at + u,
                          [&]<int R>(int first, Vec<T> (&m)[R][1]) {
 #pragma GCC unroll 12
         for (int r = 0; r < R; r++) {
@@ -67,7 +67,7 @@ template <class T> struct GruResetBefore {
         store<T>(s.dh[r] + u, dh * z);
       }
     }
-    panels_product<T>(s.n, dg, w.Hp, w.Hp, w.backward2, nullptr, s.scratch);  // d(r h)
+    panels_product<T>(s.n, dg, w.Hp, w.Hp, w.packed2, nullptr, s.scratch);  // d(r h)
     for (int r = 0; r < s.n; r++)
       for (int u = 0; u < w.Hp; u += W) {
         T *q = s.stash[r] + size_t(u) * 2 + W;

@@ -11,8 +11,8 @@ template <class T> struct Lstm {
   static constexpr bool has_c = true, recurrent_bias = false;
   static constexpr int W = width<T>;
 
-  static void pack(const T *U, Weights<T> &w, T *forward, T *backward, T *, T *) {
-    pack_state<T>(w, U, 4, 0, 4, forward, backward);
+  static void pack(const T *U, const Weights<T> &w, bool back, T *first, T *) {
+    pack_state<T>(w, U, back, 4, 0, 4, first);
   }
 
   template <class A> static void forward(const A &act, const Weights<T> &w, const ForwardStep<T> &s) {

@@ -10,8 +10,8 @@ template <class T> struct SimpleRnn {
   static constexpr bool has_c = false, recurrent_bias = false;
   static constexpr int W = width<T>;
 
-  static void pack(const T *U, Weights<T> &w, T *forward, T *backward, T *, T *) {
-    pack_state<T>(w, U, 1, 0, 1, forward, backward);
+  static void pack(const T *U, const Weights<T> &w, bool back, T *first, T *) {
+    pack_state<T>(w, U, back, 1, 0, 1, first);
   }
 
   template <class A> static void forward(const A &act, const Weights<T> &w, const ForwardStep<T> &s) {

@@ -135,13 +135,14 @@ class Sequential(Stack, Trainable):
 
     def _attempt(self, batch: Data, mode: Mode) -> Attempt:
         """Where a recurrent layer, a dense one and cross-entropy come last, they go forward and back at once."""
-        head, below = self._head(batch), len(self._layers) - 2
+        lowest, below = self._lowest_learning(), len(self._layers) - 2
+        head = self._head(batch) if lowest <= below else None  # it goes back at least through the recurrent layer
         if head is None:
             return super()._attempt(batch, mode)
         recurrent, dense = self._layers[-2:]
         assert isinstance(recurrent, Recurrent) and isinstance(dense, Dense)
         value, back_below = self.forward(batch.x, mode, mask=batch.mask, stop=below)
-        inner = mode._replace(input_gradient=self._lowest_learning() < below)
+        inner = mode._replace(input_gradient=lowest < below)
         ran = recurrent.forward_to(head, cast(value, recurrent.dtype), inner)
 
         def back(gradients: Gradients) -> None:
@@ -157,15 +158,15 @@ class Sequential(Stack, Trainable):
         return Attempt(losses.weigh(ran.values, head.weights), Output(ran.logits, None, None, no_backprop), back)
 
     def _head(self, batch: Data) -> Head | None:
-        """What stands above the last recurrent layer, if the engine can run it row by row."""
-        if len(self._layers) < 2 or not self._logits or type(self).forward is not Sequential.forward or watched():
+        """What stands above a recurrent layer, if these two come last and the engine can run it row by row."""
+        if not self._logits or type(self).forward is not Sequential.forward or watched():
             return None
         recurrent, dense = self._layers[-2:]
         if not isinstance(recurrent, Recurrent) or recurrent.return_sequences or type(dense) is not Dense:
             return None
         kind = type(recurrent)  # somebody's own may run otherwise
         plain = kind.forward is Recurrent.forward and kind.run is Recurrent.run and recurrent.dtype == dense.dtype
-        if not plain or dense.kernel.size > LARGEST_HEAD or self._lowest_learning() > len(self._layers) - 2:
+        if not plain or dense.kernel.size > LARGEST_HEAD:
             return None
         assert self.loss is not None and isinstance(batch.y, np.ndarray)
         asked = self.loss.of_engine(batch.y)
