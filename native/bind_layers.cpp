@@ -95,6 +95,13 @@ template <class T> nb::tuple cross_entropy_of(Packed<T> logits, Packed<T> labels
   return nb::make_tuple(value.give_flat(), d.give());
 }
 
+// The sum of all entries, each times its weight; see losses.h.
+template <class T> double total(Packed<T> array, Maybe<T> weights) {
+  require_aligned(array, weights);
+  if (weights) require(weights->size() == array.size(), "weights: as many as entries");
+  return weighted_sum<T>(array.size(), array.data(), data_or_null(weights));
+}
+
 template <class T> Out<T> collect(Ids index, Packed<T> d, int n) {
   require(d.ndim() == 2 && d.shape(0) == index.size() && index.size() < most && d.shape(1) < most, "index (m,), d (m, F)");
   require(n >= 0 && size_t(n) < most, "n: 0 to 2^31 - 2^16");
@@ -158,6 +165,7 @@ template <class T> void bind(nb::module_ &m) {
   m.def("dense_backward", &dense_backward<T>, "x"_a.noconvert(), "kernel"_a.noconvert(), "d_z"_a.noconvert(),
         "want_kernel"_a, "want_x"_a);
   m.def("cross_entropy", &cross_entropy_of<T>, "logits"_a.noconvert(), "labels"_a.noconvert(), "softmax"_a, "gradient"_a);
+  m.def("total", &total<T>, "array"_a.noconvert(), "weights"_a.noconvert().none());
   m.def("collect", &collect<T>, "index"_a.noconvert(), "d"_a.noconvert(), "n"_a);
   m.def("pool", &pool<T>, "table"_a.noconvert(), "rows"_a.noconvert().none(), "index"_a.noconvert(),
         "mask"_a.noconvert().none(), "want_max"_a, "want_mean"_a);

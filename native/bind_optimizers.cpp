@@ -1,5 +1,5 @@
 // bind_optimizers.cpp: one step of an optimizer on all parameters, and what is asked of whole arrays: finite, within
-// bounds, their sum.
+// bounds.
 #include "bindings.h"
 
 namespace unrolled {
@@ -172,16 +172,7 @@ template <class T> bool all_within(nb::ndarray<const T, nb::c_contig, nb::device
   return all;
 }
 
-// The sum of all entries, in float64 and in their order.
-template <class T> double total(nb::ndarray<const T, nb::c_contig, nb::device::cpu> array) {
-  require_aligned(array);
-  double sum = 0;
-  for (size_t i = 0; i < array.size(); i++) sum += double(array.data()[i]);
-  return sum;
-}
-
 template <class T> void bind(nb::module_ &m) {
-  m.def("total", &total<T>, "array"_a.noconvert());
   m.def("all_within", &all_within<T>, "array"_a.noconvert(), "low"_a, "high"_a);
   m.def("update", &update<T>, "rule"_a, "values"_a.noconvert(), "states"_a.noconvert(), "gradients"_a.noconvert(),
         "rows"_a.noconvert(), "rate"_a, "decay"_a, "scales"_a, "constants"_a, "pending"_a,

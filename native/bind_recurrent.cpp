@@ -202,7 +202,7 @@ nb::tuple forward_and_back(int cell, int activation, int recurrent_activation, P
     Head<T> head;
     Plan &plan;
     T *d_kernel, *d_bias;  // or null
-  } top{{int(H), int(K), softmax, kernel.data(), data_or_null(bias), labels.data(), data_or_null(weights), T(weight),
+  } top{{int(H), int(K), softmax, kernel.data(), data_or_null(bias), labels.data(), data_or_null(weights), weight,
          pass.last.data, logits.data, values.data, d_logits.data, d_last.data},
         plan, want_kernel ? d_kernel.data : nullptr, want_kernel ? d_bias.data : nullptr};
   const ForwardArgs<T> &f = pass.args;
@@ -221,7 +221,7 @@ nb::tuple forward_and_back(int cell, int activation, int recurrent_activation, P
     kernels<T>().both(pass.args, back.args,
                       {[](void *p, const int32_t *rows, int n) { static_cast<Top *>(p)->head.run(rows, n); }, &top});
   }
-  return nb::make_tuple(pass.give(), logits.give(), values.give_flat(), d_kernel.give(), d_bias.give_flat(),
+  return nb::make_tuple(pass.give(), top.head.loss(int(B)), logits.give(), d_kernel.give(), d_bias.give_flat(),
                         back.d_kernel.give(), back.d_bias.give(), back.frequent.give());
 }
 

@@ -13,7 +13,7 @@ template <class T> struct Head {
   const T *kernel, *bias;  // (H, K), and (K,) or null
   const T *labels;         // (B, K)
   const T *weights;        // (B,) by how much each row's value counts in the loss, or null, and then
-  T weight;                // this much
+  double weight;           // this much
   const T *last;           // (B, H)
   T *logits, *values, *d_logits, *d_last;  // out: (B, K), (B,), (B, K), (B, H)
 
@@ -29,13 +29,16 @@ template <class T> struct Head {
       const T *x = z.data + i * Kp;
       T *d = d_z.data + size_t(i) * K;
       (softmax ? softmax_row<T> : sigmoid_row<T>)(K, x, labels + b * K, values + b, d);
-      for (int k = 0; k < K; k++) d[k] *= weights ? weights[b] : weight;
+      for (int k = 0; k < K; k++) d[k] *= weights ? weights[b] : T(weight);
       std::copy_n(x, K, logits + b * K);
       std::copy_n(d, K, d_logits + b * K);
     }
     kernels<T>().project_backward(way_back(n, rows, d_z.data, nullptr, nullptr, d_x.data, Hp));
     for (int i = 0; i < n; i++) std::copy_n(d_x.data + i * Hp, H, d_last + size_t(rows[i]) * H);
   }
+
+  // Of all n rows, once all have run.
+  double loss(int n) const { return weighted_sum(n, values, weights) * (weights ? 1 : weight); }
 
   // d_kernel (H, K), d_bias (K,): of all n rows, once all have run.
   void kernel_gradient(int n, T *d_kernel, T *d_bias) const {

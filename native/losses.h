@@ -41,4 +41,11 @@ template <class T> void cross_entropy(bool softmax, int64_t n, int K, const T *z
   });
 }
 
+// The sum of values, each times its weight (or null: once), in float64 and in their order.
+template <class T> double weighted_sum(size_t n, const T *value, const T *weight) {
+  double sum = 0;
+  for (size_t i = 0; i < n; i++) sum += weight ? double(value[i]) * double(weight[i]) : double(value[i]);
+  return sum;
+}
+
 }  // namespace unrolled

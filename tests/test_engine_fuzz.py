@@ -186,7 +186,7 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
         "distinct of 64 bits": {"ids": rng.integers(0, 6, (B, T)), "vocabulary": 6},
         "first_not_finite": {"arrays": [value]},
         "all_within": {"array": value, "low": -1.0, "high": 1.0},
-        "total": {"array": value},
+        "total": {"array": value, "weights": value},
     } | {
         f"update {rule}": {
             "rule": rule, "values": [value], "states": [[array(V, D) ** 2 for _ in range(states)]],

@@ -205,9 +205,9 @@ def all_within(array: Array, low: float, high: float) -> bool:
 
 def fits(shape: tuple[int, ...], expected: Shape) -> bool:
     """Whether an array's shape is the expected one, None standing for any size; the first axis is free."""
-    return len(shape) == len(expected) and all(
-        e is None or e == s for s, e in zip(shape[1:], expected[1:], strict=True)
-    )
+    if len(shape) != len(expected):
+        return False
+    return shape[1:] == expected[1:] or all(e is None or e == s for s, e in zip(shape[1:], expected[1:], strict=True))
 
 
 def show(shape: Shape) -> str:

@@ -17,7 +17,7 @@ from unrolled.errors import FileFormatError, PaddingWarning, UnknownAxisError, w
 from unrolled.layers import Dense, Embedding, Layer, Recurrent, WordDropout
 from unrolled.layers.base import automatic_name, deserialize, serialize
 from unrolled.layers.recurrence import Head
-from unrolled.layers.values import as_array, as_value, cast
+from unrolled.layers.values import as_array, as_value, cast, check_mask
 from unrolled.layers.watch import report, watched
 from unrolled.parameters import Array, Backprop, Gradients, Mode, no_backprop
 from unrolled.sources import Data
@@ -88,6 +88,7 @@ class Sequential(Stack, Trainable):
         mask: Array | None = None,
         start: int = 0,
         stop: int | None = None,
+        lowest: int | None = None,
     ) -> tuple[Value, Backprop]:
         """Run all layers on a checked batch.
 
@@ -95,14 +96,15 @@ class Sequential(Stack, Trainable):
         mode.input_gradient asks for it.
 
         Args:    logits: leave the last layer's sigmoid or softmax out; mask (B, T): True = a real step, the others do
-                 not run; start: begin with this layer, x is its input; stop: end before this one.
+                 not run; start: begin with this layer, x is its input; stop: end before this one; lowest: the first
+                 that learns, for callers that know it.
         Returns: outputs (a Sequence if they have steps) and backprop(d_outputs, gradients).
         """
         wants_x = mode.keep and mode.input_gradient
-        value = as_value(x, mask, self.label, share=not wants_x) if isinstance(x, np.ndarray) else x
+        value = as_value(x, mask, share=not wants_x) if isinstance(x, np.ndarray) else x
         if isinstance(value, Sequence):
             mask = None  # it has it
-        lowest = 0 if wants_x else self._lowest_learning()
+        lowest = 0 if wants_x else self._lowest_learning() if lowest is None else lowest
         steps: list[tuple[Backprop, np.dtype[Any]]] = []
         last = len(self._layers) - 1
         for i in range(start, last + 1 if stop is None else stop):
@@ -130,32 +132,29 @@ class Sequential(Stack, Trainable):
 
     def _lowest_learning(self) -> int:
         """The first layer with a weight that learns; the number of layers if there is none."""
-        learning = (i for i, layer in enumerate(self._layers) if any(p.trainable for p in layer.weights))
-        return next(learning, len(self._layers))
+        for i, layer in enumerate(self._layers):
+            for parameter in layer.weights:
+                if parameter.trainable:
+                    return i
+        return len(self._layers)
 
-    def _attempt(self, batch: Data, mode: Mode) -> Attempt:
+    def _attempt(self, batch: Data, mode: Mode, gradients: Gradients) -> Attempt:
         """Where a recurrent layer, a dense one and cross-entropy come last, they go forward and back at once."""
         lowest, below = self._lowest_learning(), len(self._layers) - 2
         head = self._head(batch) if lowest <= below else None  # it goes back at least through the recurrent layer
         if head is None:
-            return super()._attempt(batch, mode)
+            return super()._attempt(batch, mode, gradients)
         recurrent, dense = self._layers[-2:]
         assert isinstance(recurrent, Recurrent) and isinstance(dense, Dense)
-        value, back_below = self.forward(batch.x, mode, mask=batch.mask, stop=below)
-        inner = mode._replace(input_gradient=lowest < below)
-        ran = recurrent.forward_to(head, cast(value, recurrent.dtype), inner)
-
-        def back(gradients: Gradients) -> None:
-            if head.learns:
-                gradients.add(dense.kernel, ran.d_kernel)
-                if dense.bias is not None:
-                    gradients.add(dense.bias, ran.d_bias)
-            for parameter, gradient in ran.gradients:
-                gradients.add(parameter, gradient)
-            if inner.input_gradient:
-                back_below(ran.d_x, gradients)
-
-        return Attempt(losses.weigh(ran.values, head.weights), Output(ran.logits, None, None, no_backprop), back)
+        value, back_below = self.forward(batch.x, mode, mask=batch.mask, stop=below, lowest=lowest)
+        inner = Mode(mode.training, mode.keep, mode.random, input_gradient=lowest < below)
+        ran = recurrent.forward_to(head, cast(value, recurrent.dtype), inner, gradients)
+        if head.learns:
+            gradients.add(dense.kernel, ran.d_kernel)
+            if dense.bias is not None:
+                gradients.add(dense.bias, ran.d_bias)
+        out = Output(ran.logits, None, None, no_backprop)
+        return Attempt(ran.loss, out, lambda: back_below(ran.d_x, gradients) if inner.input_gradient else None)
 
     def _head(self, batch: Data) -> Head | None:
         """What stands above a recurrent layer, if these two come last and the engine can run it row by row."""
@@ -187,7 +186,7 @@ class Sequential(Stack, Trainable):
         batch = Data(self._inputs(x, "x")).whole()
         if mask is not None:
             if isinstance(batch.x, np.ndarray):
-                as_value(batch.x, mask, self.label)  # says what is wrong with it
+                check_mask(batch.x, mask, self.label)
             batch = replace(batch, mask=np.asarray(mask))
         y, _ = self.forward(batch.x, Mode(training=training, random=self.random), mask=batch.mask)
         return as_array(y)
@@ -224,7 +223,7 @@ class Sequential(Stack, Trainable):
 
     def _look_for_padding(self, position: int, y: Sequence) -> None:
         """Warn once if a recurrent layer reads on through trailing zeros that nothing masks."""
-        if not np.count_nonzero(y.trail):
+        if not any(y.trail.tolist()):  # at every step: quicker than a call of NumPy's whose code is not near
             return
         trailing = int(np.count_nonzero((y.trail > 0) & (y.trail < y.shape[1])))
         if not trailing:

@@ -66,7 +66,10 @@ def read_ragged(name: str, x: Any) -> Ragged | None:
 
     Raises: TypeError or ShapeError naming the row that does not fit the others.
     """
-    if not isinstance(x, list | tuple) and not (isinstance(x, np.ndarray) and x.dtype == object and x.ndim == 1):
+    if isinstance(x, np.ndarray):
+        if x.dtype.kind != "O" or x.ndim != 1:
+            return None
+    elif not isinstance(x, list | tuple):
         return None
     if any(not hasattr(row, "__len__") or isinstance(row, str | bytes | dict | set) for row in x):
         return None

@@ -101,7 +101,10 @@ class Stack(Weighted):
     @property
     def built(self) -> bool:
         """Whether all layers have their weights."""
-        return bool(self._layers) and all(layer.built for layer in self._layers)
+        for layer in self._layers:  # asked at every step, as is float_type
+            if not layer.built:
+                return False
+        return bool(self._layers)
 
     def build(self, input_shape: Any = None) -> None:
         """Make the weights for inputs of this shape, batch axis included: build((None, 500)).
@@ -136,9 +139,9 @@ class Stack(Weighted):
 
     def build_from_data(self, x: Any) -> None:
         """Make the weights that are not there yet; the number of steps stays open where no layer needs it."""
-        first = self._first()
         if self.built:
             return
+        first = self._first()
         first.require_rank(x, first.input_rank)
         shape = (None, *np.shape(x)[1:])
         try:
@@ -186,8 +189,11 @@ class Stack(Weighted):
 
     @property
     def float_type(self) -> np.dtype[Any]:
-        """Float type of the first parameter; asked at every step, so no list of all is made."""
-        return next((p.dtype for layer in self._layers for p in layer.weights), np.dtype(np.float32))
+        """Float type of the first parameter."""
+        for layer in self._layers:
+            for parameter in layer.weights:
+                return parameter.dtype
+        return np.dtype(np.float32)
 
     @property
     def trainable(self) -> bool:

@@ -29,11 +29,11 @@ class Output(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """A training pass up to its loss, and the way back, which adds the gradients of all parameters that learn."""
+    """A training pass up to its loss, and the rest of the way back, which adds the gradients that are not there yet."""
 
     loss: float
     out: Output
-    back: Callable[[Gradients], Any]
+    back: Callable[[], Any]
 
 
 class Steps(ABC):
@@ -113,11 +113,11 @@ class Steps(ABC):
         if self.optimizer.averages is not None:
             self.optimizer.averages.back_to_training()
         mode = Mode(training=True, keep=True, random=self.random, input_gradient=False)
-        loss, out, back = self._attempt(batch, mode)
+        gradients = Gradients()
+        loss, out, back = self._attempt(batch, mode, gradients)
         if not math.isfinite(loss):
             return self._first_bad(batch, out), loss
-        gradients = Gradients()
-        back(gradients)
+        back()
         if guard is None:
             bad = self.optimizer.apply(gradients, parameters, check=True)
         else:
@@ -128,14 +128,14 @@ class Steps(ABC):
         self._update_metrics(batch, out)
         return None, loss
 
-    def _attempt(self, batch: Data, mode: Mode) -> Attempt:
-        """Forward and to the loss; `back` may only add up what was computed on the way."""
+    def _attempt(self, batch: Data, mode: Mode, gradients: Gradients) -> Attempt:
+        """Forward and to the loss; then, or in `back`, the gradients of all parameters that learn."""
         out = self._forward(batch, mode, self._logits)
         loss, d_y = self._loss(batch, out, gradient=True)
         assert d_y is not None
         d_out: Array = d_y
         return Attempt(
-            loss, out, lambda g: out.backprop(d_out if out.sequence is None else out.sequence.collect(d_out), g)
+            loss, out, lambda: out.backprop(d_out if out.sequence is None else out.sequence.collect(d_out), gradients)
         )
 
     def _forward(self, batch: Data, mode: Mode, logits: bool) -> Output:
@@ -242,8 +242,9 @@ class Steps(ABC):
     def _data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any, caller: str, at_once: bool = False) -> Data:
         """Checked arrays; also settles the metrics and whether the loss takes logits. at_once: as check_batch."""
         assert self.loss is not None
-        where = caller.partition(": ")[2]
-        x_name, y_name = (f"{where} x", f"{where} y") if where else ("x", "y")
+        x_name, y_name = "x", "y"
+        if ": " in caller:
+            x_name, y_name = (f"{caller.partition(': ')[2]} {name}" for name in "xy")
         samples = self._read(x, x_name)
         if y is None:
             raise TypeError(f"{caller}: expected labels y, got None.")

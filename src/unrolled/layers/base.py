@@ -16,7 +16,7 @@ from unrolled import initializers
 from unrolled import random as streams
 from unrolled.errors import NotBuiltError, ShapeError
 from unrolled.layers.checks import Checks
-from unrolled.layers.values import as_array, as_value
+from unrolled.layers.values import as_array, as_value, check_mask
 from unrolled.layers.weights import Weighted, assign_all
 from unrolled.parameters import Backprop, Mode, Parameter, Shape
 
@@ -267,9 +267,11 @@ class Layer(Checks, Weighted):
     def _call(self, x: Any, training: bool, mask: Any, **more: Any) -> Any:
         """Forward on what a person gives, with what else a subclass's forward takes."""
         checked = self.check_input(x)
+        if mask is not None:
+            mask = check_mask(checked, mask, self.label)
         self.ensure_built((None, *checked.shape[1:]))
         mode = Mode(training=training, random=streams.generator())
-        y, _ = self.forward(as_value(checked, mask, self.label), mode, **more)
+        y, _ = self.forward(as_value(checked, mask), mode, **more)
         return as_array(y)
 
     # ---- configuration

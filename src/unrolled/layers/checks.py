@@ -172,9 +172,9 @@ class Checks:
 
         Raises: ShapeError.
         """
-        if self.batch_input_shape is None:
-            return
         expected = self.batch_input_shape
+        if expected is None or expected[1:] == array.shape[1:]:
+            return
         fits = len(expected) == array.ndim and all(
             want is None or want == have for want, have in zip(expected[1:], array.shape[1:], strict=True)
         )

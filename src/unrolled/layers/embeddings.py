@@ -15,6 +15,8 @@ from unrolled.layers.dropout import draw_scale
 from unrolled.layers.values import numeric_array, require_data
 from unrolled.parameters import Array, Backprop, Gradients, Mode, RowGradient, Shape, no_backprop
 
+IDS = (np.dtype(np.int32), np.dtype(np.int64))  # what the engine numbers
+
 
 class Embedding(Layer):
     """A table of vectors, one for each token id.
@@ -99,14 +101,15 @@ class Embedding(Layer):
 
     def check_batch(self, x: Any) -> Array:
         """The same as int32 or int64, except that ids outside [0, V) are left to `forward`, which refuses them too."""
-        array = numeric_array(self.label, x)
+        array = x if type(x) is np.ndarray and x.dtype in IDS else numeric_array(self.label, x)
         if array.ndim != 2:
             got = "(" + ", ".join(map(str, array.shape)) + ("," if array.ndim == 1 else "") + ")"
             raise ShapeError(
                 f"{self.label}: expected x with 2 axes (batch, time) of token ids, got {got}.\n"
                 f"{self.rank_remedy(2, array.ndim)}"
             )
-        require_data(self.label, array)
+        if array.size == 0:
+            require_data(self.label, array)
         if self.input_length is not None and array.shape[1] != self.input_length:
             raise ShapeError(
                 f"{self.label}: expected x with {self.input_length} steps (its input_length), got {array.shape}.\n"
@@ -115,7 +118,7 @@ class Embedding(Layer):
         self.require_declared(array)
         if array.dtype.kind == "f":
             self._require_whole(array)
-        if array.dtype not in (np.int32, np.int64):
+        if array.dtype not in IDS:
             self._require_range(array)
             array = array.astype(np.int32)
         return np.ascontiguousarray(array)
@@ -148,7 +151,7 @@ class Embedding(Layer):
 
     def forward(self, x: Array, mode: Mode) -> tuple[Sequence, Backprop]:
         """The lazy sequence of the batch."""
-        if x.dtype not in (np.int32, np.int64) or x.ndim != 2:
+        if x.dtype not in IDS or x.ndim != 2:
             x = self.check_input(x)
         try:
             rows, index, lead, trail = distinct_tokens(x, self.input_dim)

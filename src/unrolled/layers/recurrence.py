@@ -75,16 +75,12 @@ class Head(NamedTuple):
 
 
 class HeadPass(NamedTuple):
-    """What a head gave: logits (B, K), a value of the loss for each row (B,), gradients (H, K) and (K,) of its map.
+    """What a head gave: the loss, logits (B, K), gradients (H, K) and (K,) of its map; d_x, see Recurrent.forward."""
 
-    Attributes: gradients of the recurrent layer below it; d_x, see Recurrent.forward.
-    """
-
+    loss: float
     logits: Array
-    values: Array
     d_kernel: Array
     d_bias: Array
-    gradients: Gradients
     d_x: Array | None
 
 
@@ -218,32 +214,32 @@ class Recurrent(Layer):
 
         return y, backprop
 
-    def forward_to(self, head: Head, x: Any, mode: Mode) -> HeadPass:
+    def forward_to(self, head: Head, x: Any, mode: Mode, gradients: Gradients) -> HeadPass:
         """Run over a batch, through `head`, and back through time: some rows after others, what they keep stays near.
 
         The same bits as `forward`, a Dense layer, its loss, and their backprops one after the other; only without
         return_sequences and return_state.
 
-        Args: x, mode: as forward.
+        Args: x, mode: as forward; gradients: to which this layer's are added.
         """
         sequence, states, factors = self._begin(x, mode, None)
         plan, values, asked = self._asked(sequence, states, factors)
         weights, weight = (head.weights, 0.0) if isinstance(head.weights, np.ndarray) else (None, head.weights)
-        out, logits, losses, d_top, d_top_bias, d_recurrent, d_recurrent_bias, frequent = _native.forward_and_back(
+        out, loss, logits, d_top, d_top_bias, d_recurrent, d_recurrent_bias, frequent = _native.forward_and_back(
             *asked, head.kernel, head.bias, head.labels, head.softmax, weights, weight, head.learns,
         )  # fmt: skip
         ran = Pass(plan, *out, values, factors)
         if self.stateful:
             self.states = [ran.final_h, ran.final_c][: self.kind.states]
-        gradients = Gradients()
         d_x = self._project_back(sequence, ran, d_recurrent, d_recurrent_bias, frequent, gradients, mode)
-        return HeadPass(logits, losses, d_top, d_top_bias, gradients, d_x)
+        return HeadPass(loss, logits, d_top, d_top_bias, d_x)
 
     def _begin(self, x: Any, mode: Mode, initial_state: Any) -> tuple[Sequence, list[Array] | None, Factors]:
         """What a pass runs on: the input as a Sequence, the states to start from, what dropout multiplies by."""
         wants_x = mode.keep and mode.input_gradient  # then every position of an array needs a row of its own
-        sequence = cast(x if isinstance(x, Sequence) else as_value(x, None, self.label, share=not wants_x), self.dtype)
-        self.require_features(sequence, self.kernel.shape[0])
+        sequence = cast(x if isinstance(x, Sequence) else as_value(x, share=not wants_x), self.dtype)
+        if sequence.table.shape[1] != self.kernel.shape[0]:
+            self.require_features(sequence, self.kernel.shape[0])
         given = initial_state is not None
         states = self._initial_states(len(sequence.index), initial_state) if given or self.stateful else None
         return sequence, states, self.draw_factors(len(sequence.index), mode) if mode.training else NONE
@@ -255,6 +251,8 @@ class Recurrent(Layer):
 
     def draw_factors(self, batch: int, mode: Mode) -> Factors:
         """What a training pass over `batch` rows multiplies by: Keras' masks, drawn anew for each batch."""
+        if not self.draws:
+            return NONE
         gates, features = self.kind.gates, self.kernel.shape[0]
         of_input = of_state = None
         if self.dropout > 0:

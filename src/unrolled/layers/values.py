@@ -57,20 +57,26 @@ def require_data(label: str, array: Array) -> None:
         )
 
 
-def as_value(x: Array, mask: Any = None, label: str = "layer", share: bool = True) -> Value:
+def check_mask(x: Array, mask: Any, label: str) -> Array:
+    """A user's mask for x.
+
+    Raises: ShapeError if it is not (B, T) of bool.
+    """
+    array = np.asarray(mask)
+    if array.shape != x.shape[:2] or array.dtype != bool:
+        remedy = " Use mask.astype(bool), True = keep." if array.shape == x.shape[:2] else ""
+        raise ShapeError(
+            f"{label}: expected mask (batch, time) = {x.shape[:2]} of bool, got {array.shape} of {array.dtype}.{remedy}"
+        )
+    return array
+
+
+def as_value(x: Array, mask: Array | None = None, share: bool = True) -> Value:
     """What layers hand to each other: (B, T, F) floats become a Sequence; anything else stays an array.
 
-    Args:   share: equal zero steps may share one row. False where the gradient of each position is wanted.
-    Raises: ShapeError if the mask is not (B, T) of bool.
+    Args: mask (B, T) of bool; share: equal zero steps may share one row. False where the gradient of each position is
+          wanted.
     """
-    if mask is not None:
-        mask = np.asarray(mask)
-        if mask.shape != x.shape[:2] or mask.dtype != bool:
-            remedy = " Use mask.astype(bool), True = keep." if mask.shape == x.shape[:2] else ""
-            raise ShapeError(
-                f"{label}: expected mask (batch, time) = {x.shape[:2]} of bool, got {mask.shape} of {mask.dtype}."
-                f"{remedy}"
-            )
     if x.ndim == 3 and x.dtype.kind == "f":
         return Sequence.from_array(x, mask) if share else positions(x, mask)
     return x

@@ -85,11 +85,6 @@ class Loss:
         return {"name": self.name, "reduction": self.reduction}
 
 
-def _sum(values: Array) -> float:
-    floats = native_floats(values)
-    return float(values.sum(dtype=np.float64)) if floats is None else _native.total(floats)
-
-
 def reduce(
     values: Array, weights: Array | None, mask: Array | None, reduction: str = "sum_over_batch_size"
 ) -> tuple[float, Array | float]:
@@ -122,7 +117,10 @@ def shares(
 
 
 def weigh(values: Array, share: Array | float) -> float:
-    """The sum of values, each times its share, in float64."""
+    """The sum of values, each times its share, in float64 and in their order."""
+    floats = native_floats(values)
+    if floats is None:  # of somebody's own loss
+        floats = values.astype(np.float64)
     if isinstance(share, float):
-        return _sum(values) * share
-    return float(np.multiply(values, share, dtype=np.float64).sum())
+        return _native.total(floats, None) * share
+    return _native.total(floats, np.ascontiguousarray(share, floats.dtype))

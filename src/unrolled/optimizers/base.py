@@ -74,6 +74,7 @@ class Optimizer:
         self.averages = WeightAverages(self.ema_momentum, self.ema_overwrite_frequency) if use_ema else None
         self.iterations = 0
         self._parameters: list[Parameter] = []
+        self._dtypes: set[np.dtype[Any]] = set()
         self._state: list[list[Array]] = []
 
     @property
@@ -104,10 +105,13 @@ class Optimizer:
     def build(self, parameters: Sequence[Parameter]) -> None:
         """Make the state of these parameters (zeros); those known already keep theirs."""
         known = {id(p): s for p, s in zip(self._parameters, self._state, strict=True)}
-        self._parameters = list(parameters)
+        self._know(parameters)
         self._state = [known.get(id(p)) or [np.zeros(p.shape, p.dtype) for _ in self.slots] for p in parameters]
         if self.averages is not None:
             self.averages.build(parameters)
+
+    def _know(self, parameters: Sequence[Parameter]) -> None:
+        self._parameters, self._dtypes = list(parameters), {p.dtype for p in parameters}
 
     def apply(self, gradients: Gradients, parameters: Sequence[Parameter], check: bool = False) -> Parameter | None:
         """One step: change every trainable parameter that has a gradient, in place.
@@ -124,15 +128,15 @@ class Optimizer:
             for p, state in zip(self._parameters, self._state, strict=True)
             if p.trainable and (gradient := found.get(p)) is not None
         ]
-        dtypes = {p.dtype for p, _, _ in todo}
-        if check and (len(dtypes) > 1 or not self._checks_gradients):
+        if check and (len(self._dtypes) > 1 or not self._checks_gradients):
             bad, check = _last_not_finite([gradient for _, gradient, _ in todo]), False
             if bad >= 0:
                 return todo[bad][0]
         clipped = self._clip(todo)
-        for dtype in dtypes:
-            work = [change for change in clipped if change[0].dtype == dtype] if len(dtypes) > 1 else clipped
-            bad = self._change(work, self.step_size(rate, dtype), (self.weight_decay or 0.0) * rate, check)
+        for dtype in self._dtypes:
+            work = [c for c in clipped if c[0].dtype == dtype] if len(self._dtypes) > 1 else clipped
+            decay = (self.weight_decay or 0.0) * rate
+            bad = self._change(work, self.step_size(rate, dtype), decay, check) if work else -1
             if bad >= 0:
                 return work[bad][0]
         if self.averages is not None:
@@ -174,7 +178,8 @@ class Optimizer:
             ]
             self.averages.build(parameters, averages)
             self.averages.in_model = bool(state.get("averages_in_model", False))
-        self._parameters, self._state = list(parameters), new
+        self._know(parameters)
+        self._state = new
         self.iterations = int(state["iterations"])
         self.learning_rate = float(state.get("learning_rate", self.learning_rate))
 
