@@ -26,7 +26,7 @@ template <template <class> class Cell, class T> struct Projection {
       const int first = chunk * at_once, last = first + at_once < args.values ? first + at_once : args.values;
       for (int i = first; i < last; i++) {
         prefetch(a_row(i), D);
-        prefetch<Ask::far>(c_row(i), N);
+        prefetch<true>(c_row(i), N);
       }
       multiply_rows<T>(first, last, D, N, panels, bias, a_row, c_row);
     });
@@ -65,7 +65,7 @@ template <template <class> class Cell, class T> struct Projection {
         for (int p = begin; p < end; p++) {
           const T *d = args.stash + size_t(by_value[p]) * slots * Hp;
           if (j == 0 && p + ahead < positions)
-            prefetch<Ask::far>(args.stash + size_t(by_value[p + ahead]) * slots * Hp, slots * Hp);
+            prefetch<true>(args.stash + size_t(by_value[p + ahead]) * slots * Hp, slots * Hp);
           for (int m = 0; m < together; m++) sum[m] += load<T>(d + from[m]);
         }
         for (int m = 0; m < some; m++) store<T>(sums + (j + m) * W, sum[m]);
@@ -129,7 +129,7 @@ template <template <class> class Cell, class T> struct Projection {
         const int last = v + few < until ? v + few : until;
         for (int i = v; i < last; i++) {
           prefetch(table_row(i), D);
-          if (args.d_values) prefetch<Ask::far>(args.d_values + size_t(i) * args.d_ld, D);
+          if (args.d_values) prefetch<true>(args.d_values + size_t(i) * args.d_ld, D);
         }
         sum_positions(v, last, sums);
         add_kernel_gradient(v, last, sums, 0, N, own);

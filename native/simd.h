@@ -54,14 +54,13 @@ template <class T> static inline void store(T *p, Vec<T> v) { *(typename Lanes<T
 template <class T> static inline Vec<T> all(T x) { return x - Vec<T>{}; }
 
 // Asks for a row of n entries. Rows of a large table are read far apart or backwards, which no processor guesses by itself.
-// near: into the first cache, what is needed next; far: into the second, what is needed some steps later, for the first has
-// no room to keep it; once: what is used once and not again for long, so that it drives nothing else out of the caches.
-enum class Ask { near, far, once };
+// Into the first cache what is needed next; into the second (`far`) what is needed some steps later, for the first has no
+// room to keep it.
 // Always inline: GCC takes a function that only asks for memory for one without effect, and drops calls of it.
-template <Ask how = Ask::near, class T> __attribute__((always_inline)) static inline void prefetch(const T *row, size_t n) {
+template <bool far = false, class T> __attribute__((always_inline)) static inline void prefetch(const T *row, size_t n) {
   const char *p = (const char *)row;
   const size_t bytes = n * sizeof(T) < 1024 ? n * sizeof(T) : 1024;
-  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(p + at, 0, how == Ask::near ? 3 : how == Ask::far ? 2 : 0);
+  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(p + at, 0, far ? 2 : 3);
 }
 
 // Smaller and larger of a bound and x; a NaN in x stays NaN: bound < x ? bound : x is what x86's minimum does, and what no

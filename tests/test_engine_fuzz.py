@@ -149,7 +149,7 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
         "d_outputs": array(1 + plan.row_steps, H), "d_last": array(B, H), "d_final_h": array(B, H),
         "d_final_c": array(B, H),
     }  # fmt: skip
-    frequent = _native.backward(**backward | {"stash": taken})[6]
+    frequent = _native.backward(**backward | {"stash": taken})[2]
     assert frequent.size
     project_backward = {
         "cell": kind.number, "plan": plan, "table": project["table"], "rows": rows, "kernel": project["kernel"],
@@ -171,7 +171,7 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
         "backward": backward,
         "forward_and_back": {name: forward[name] for name in forward if name not in ("keep", "sequences")} | {
             "kernel": array(H, 3), "bias": array(3), "labels": array(B, 3), "softmax": True, "weights": array(B),
-            "weight": 0.0, "want_kernel": True,
+            "weight": 0.0, "want_kernel": True, "want_states": True,
         },
         "project_backward": project_backward,
         "dense": {"x": array(7, D), "kernel": array(D, 5), "bias": array(5)},
@@ -221,7 +221,7 @@ def dropped_arguments(plan, project, forward, backward, project_backward, of_inp
     d_outputs = np.ones((1 + ran["plan"].row_steps, h.shape[1]), h.dtype)[:, : of_state.shape[2]]
     backward = backward | ran | {"h": h, "c": c, "stash": stash, "d_outputs": d_outputs, "every_state": True}
     taken = stash.copy()
-    frequent = _native.backward(**backward | {"stash": taken})[6]
+    frequent = _native.backward(**backward | {"stash": taken})[2]
     assert frequent.size
     project_backward = project_backward | with_input | {"plan": ran["plan"], "stash": taken, "frequent": frequent}
     return {

@@ -58,21 +58,19 @@ __attribute__((always_inline)) static inline void ask_ahead(const Weights<T> &w,
   constexpr int W = width<T>, G = Cell<T>::gates, slots = Cell<T>::slots;
   const int later = s.ahead * w.Hp + u;
   prefetch(s.next[row] + u * G, G * W);
-  prefetch<Ask::far>(s.stash[row] + later * slots, slots * W);
-  prefetch<Ask::far>(s.h[row] + later, W);
-  if (Cell<T>::has_c) prefetch<Ask::far>(s.c[row] + later, W);
+  prefetch<true>(s.stash[row] + later * slots, slots * W);
+  prefetch<true>(s.h[row] + later, W);
+  if (Cell<T>::has_c) prefetch<true>(s.c[row] + later, W);
 }
 
 template <template <class> class Cell, class T>
 __attribute__((always_inline)) static inline void ask_back(const Weights<T> &w, const BackwardStep<T> &s, int row, int u) {
   constexpr int W = width<T>, slots = Cell<T>::slots;
   if (!s.ahead) return;
-  const int distances[] = {w.Hp - u, s.ahead * w.Hp - u};  // of the next step, and of one farther back
-  for (const int back : distances) {
-    prefetch<Ask::once>(s.stash[row] - back * slots, slots * W);
-    prefetch<Ask::once>(s.h_prev[row] - back, W);
-    if (Cell<T>::has_c) prefetch<Ask::once>(s.c_prev[row] - back, W);
-  }
+  const int near = w.Hp - u, far = s.ahead * w.Hp - u;
+  prefetch(s.stash[row] - near * slots, slots * W), prefetch<true>(s.stash[row] - far * slots, slots * W);
+  prefetch(s.h_prev[row] - near, W), prefetch<true>(s.h_prev[row] - far, W);
+  if (Cell<T>::has_c) prefetch(s.c_prev[row] - near, W), prefetch<true>(s.c_prev[row] - far, W);
 }
 
 // One product of d_recurrent_kernel: rows from h_prev (stash_a < 0) or from the stash at stash_a; columns of the

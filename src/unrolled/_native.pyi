@@ -75,7 +75,8 @@ def forward_and_back(
     weights: Array | None,
     weight: float,
     want_kernel: bool,
-) -> tuple[tuple[Array, Array, Array, Array, Array, Array], float, Array, Array, Array, Array, Array, Array]: ...
+    want_states: bool,
+) -> tuple[float, Array, Array, tuple[Array, Array] | None, Array, Array, Array, Array, Array]: ...
 def backward(
     cell: int,
     activation: int,

@@ -225,13 +225,12 @@ class Recurrent(Layer):
         sequence, states, factors = self._begin(x, mode, None)
         plan, values, asked = self._asked(sequence, states, factors)
         weights, weight = (head.weights, 0.0) if isinstance(head.weights, np.ndarray) else (None, head.weights)
-        out, loss, logits, d_top, d_top_bias, d_recurrent, d_recurrent_bias, frequent = _native.forward_and_back(
-            *asked, head.kernel, head.bias, head.labels, head.softmax, weights, weight, head.learns,
+        loss, logits, d_z, ended, d_top, d_top_bias, *of_states = _native.forward_and_back(
+            *asked, head.kernel, head.bias, head.labels, head.softmax, weights, weight, head.learns, self.stateful,
         )  # fmt: skip
-        ran = Pass(plan, *out, values, factors)
-        if self.stateful:
-            self.states = [ran.final_h, ran.final_c][: self.kind.states]
-        d_x = self._project_back(sequence, ran, d_recurrent, d_recurrent_bias, frequent, gradients, mode)
+        if ended is not None:
+            self.states = list(ended[: self.kind.states])
+        d_x = self._project_back(sequence, plan, values, factors, d_z, of_states, gradients, mode)
         return HeadPass(loss, logits, d_top, d_top_bias, d_x)
 
     def _begin(self, x: Any, mode: Mode, initial_state: Any) -> tuple[Sequence, list[Array] | None, Factors]:
@@ -308,27 +307,31 @@ class Recurrent(Layer):
             d_out = d_out.astype(self.dtype, copy=False)
         d_h, d_c = _ready(d_h, self.dtype), _ready(d_c, self.dtype)
         stash = ran.stash  # becomes the gradients of the pre-activations: backprop runs once
-        d_recurrent, d_recurrent_bias, d_h0, d_c0, d_h_all, d_c_all, frequent = _native.backward(
+        *of_states, d_h0, d_c0, d_h_all, d_c_all = _native.backward(
             kind.number, *self._activations, ran.plan, self.recurrent_kernel.value, ran.factors.state, ran.h, ran.c,
             stash, d_out if self.return_sequences else None, None if self.return_sequences else d_out, d_h, d_c,
             watched(),
         )  # fmt: skip
         report("back", self, x=x, ran=ran, d_h=d_h_all, d_c=d_c_all, d_out=d_out)
-        d_x = self._project_back(x, ran, d_recurrent, d_recurrent_bias, frequent, gradients, mode)
+        d_x = self._project_back(x, ran.plan, ran.values, ran.factors, stash, of_states, gradients, mode)
         return d_x, [d_h0, d_c0][: kind.states]
 
     def _project_back(
-        self, x: Sequence, ran: Pass, d_recurrent: Array, d_recurrent_bias: Array, frequent: Array,
+        self, x: Sequence, plan: _native.Plan, values: Values, factors: Factors, d_z: Array, of_states: list[Array],
         gradients: Gradients, mode: Mode,
     ) -> Array | None:  # fmt: skip
-        """Add all gradients of the layer once its stash holds those of the pre-activations; returns d_x."""
+        """Add all gradients of the layer, from those of the pre-activations; returns d_x.
+
+        d_z: the stash after the way back; of_states: d_recurrent_kernel, d_recurrent_bias, sums at frequent values.
+        """
         kind, learns = self.kind, self.kernel.trainable
+        d_recurrent, d_recurrent_bias, frequent = of_states
         d_kernel, d_bias, d_x = _native.project_backward(
-            kind.number, ran.plan, x.table, ran.values.rows, self.kernel.value, ran.factors.input, ran.values.owner,
-            ran.stash, frequent, learns, learns and self.bias is not None, mode.input_gradient,
+            kind.number, plan, x.table, values.rows, self.kernel.value, factors.input, values.owner, d_z, frequent,
+            learns, learns and self.bias is not None, mode.input_gradient,
         )  # fmt: skip
-        if mode.input_gradient and ran.values.distinct is not None:
-            d_x = sum_rows(d_x, ran.values.distinct, x.n)
+        if mode.input_gradient and values.distinct is not None:
+            d_x = sum_rows(d_x, values.distinct, x.n)
         if learns:
             gradients.add(self.kernel, d_kernel)
             gradients.add(self.recurrent_kernel, d_recurrent)

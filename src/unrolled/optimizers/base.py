@@ -15,8 +15,7 @@ from unrolled.optimizers.pending import PendingSteps
 from unrolled.parameters import Array, Gradient, Gradients, Parameter, RowGradient
 
 State = dict[str, Any]
-Work = tuple[Parameter, Gradient, list[Array]]
-Change = tuple[Parameter, Gradient, list[Array], float]  # and what the gradient is multiplied by
+Change = tuple[Parameter, Gradient, list[Array], float]  # with its state, and what the gradient is multiplied by
 _OLD_NAMES = {
     "lr": "Write learning_rate=...",
     "decay": "Lower learning_rate with callbacks.LearningRateScheduler or ReduceLROnPlateau.",
@@ -124,17 +123,17 @@ class Optimizer:
             self.build(parameters)
         found, rate = gradients.by_parameter, self._learning_rate
         todo = [
-            (p, gradient, state)
+            (p, gradient, state, 1.0)
             for p, state in zip(self._parameters, self._state, strict=True)
             if p.trainable and (gradient := found.get(p)) is not None
         ]
         if check and (len(self._dtypes) > 1 or not self._checks_gradients):
-            bad, check = _last_not_finite([gradient for _, gradient, _ in todo]), False
+            bad, check = _last_not_finite([gradient for _, gradient, *_ in todo]), False
             if bad >= 0:
                 return todo[bad][0]
-        clipped = self._clip(todo)
+        todo = self._clip(todo)
         for dtype in self._dtypes:
-            work = [c for c in clipped if c[0].dtype == dtype] if len(self._dtypes) > 1 else clipped
+            work = [change for change in todo if change[0].dtype == dtype] if len(self._dtypes) > 1 else todo
             decay = (self.weight_decay or 0.0) * rate
             bad = self._change(work, self.step_size(rate, dtype), decay, check) if work else -1
             if bad >= 0:
@@ -232,18 +231,18 @@ class Optimizer:
             self.update(value, dense if scale == 1 else dense * value.dtype.type(scale), state, size)
         return -1
 
-    def _clip(self, todo: list[Work]) -> list[tuple[Parameter, Gradient, list[Array], float]]:
+    def _clip(self, todo: list[Change]) -> list[Change]:
         """The gradients, cut or with the factor that scales them down."""
         if self.clipvalue is not None:
-            return [(p, _cut(g, self.clipvalue), s, 1.0) for p, g, s in todo]
+            return [(p, _cut(g, self.clipvalue), s, 1.0) for p, g, s, _ in todo]
         if self.clipnorm is not None:
             limit = self.clipnorm
-            return [(p, g, s, limit / max(math.sqrt(_sum_of_squares(g)), limit)) for p, g, s in todo]
-        scale = 1.0
+            return [(p, g, s, limit / max(math.sqrt(_sum_of_squares(g)), limit)) for p, g, s, _ in todo]
         if self.global_clipnorm is not None:
-            norm = math.sqrt(sum(_sum_of_squares(g) for _, g, _ in todo))
+            norm = math.sqrt(sum(_sum_of_squares(g) for _, g, *_ in todo))
             scale = self.global_clipnorm / max(norm, self.global_clipnorm)
-        return [(p, g, s, scale) for p, g, s in todo]
+            return [(p, g, s, scale) for p, g, s, _ in todo]
+        return todo
 
     def _frequency(self, value: Any) -> int | None:
         if value is None:
