@@ -1,4 +1,5 @@
-// bind_layers.cpp: what stands around recurrent layers: distinct ids, Dense, pooling over time, cross-entropy.
+// bind_layers.cpp: what stands around recurrent layers: distinct ids, Dense, pooling over time, cross-entropy and
+// the sum of a loss.
 #include "bindings.h"
 #include "losses.h"
 

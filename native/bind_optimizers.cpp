@@ -1,5 +1,4 @@
-// bind_optimizers.cpp: one step of an optimizer on all parameters, and what is asked of whole arrays: finite, within
-// bounds.
+// bind_optimizers.cpp: one step of an optimizer on all parameters, and whether arrays are finite or within bounds.
 #include "bindings.h"
 
 namespace unrolled {

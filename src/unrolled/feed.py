@@ -203,13 +203,6 @@ def all_within(array: Array, low: float, high: float) -> bool:
     return bool(((array >= low) & (array <= high)).all())
 
 
-def fits(shape: tuple[int, ...], expected: Shape) -> bool:
-    """Whether an array's shape is the expected one, None standing for any size; the first axis is free."""
-    if len(shape) != len(expected):
-        return False
-    return shape[1:] == expected[1:] or all(e is None or e == s for s, e in zip(shape[1:], expected[1:], strict=True))
-
-
 def show(shape: Shape) -> str:
     """A shape for messages, N for the samples and T for free axes after them."""
     names = ["N", *("T" if size is None else str(size) for size in shape[1:])]

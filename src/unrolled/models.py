@@ -88,7 +88,6 @@ class Sequential(Stack, Trainable):
         mask: Array | None = None,
         start: int = 0,
         stop: int | None = None,
-        lowest: int | None = None,
     ) -> tuple[Value, Backprop]:
         """Run all layers on a checked batch.
 
@@ -96,15 +95,14 @@ class Sequential(Stack, Trainable):
         mode.input_gradient asks for it.
 
         Args:    logits: leave the last layer's sigmoid or softmax out; mask (B, T): True = a real step, the others do
-                 not run; start: begin with this layer, x is its input; stop: end before this one; lowest: the first
-                 that learns, for callers that know it.
+                 not run; start: begin with this layer, x is its input; stop: end before this one.
         Returns: outputs (a Sequence if they have steps) and backprop(d_outputs, gradients).
         """
         wants_x = mode.keep and mode.input_gradient
         value = as_value(x, mask, share=not wants_x) if isinstance(x, np.ndarray) else x
         if isinstance(value, Sequence):
             mask = None  # it has it
-        lowest = 0 if wants_x else self._lowest_learning() if lowest is None else lowest
+        lowest = 0 if wants_x else self._lowest_learning()
         steps: list[tuple[Backprop, np.dtype[Any]]] = []
         last = len(self._layers) - 1
         for i in range(start, last + 1 if stop is None else stop):
@@ -146,7 +144,7 @@ class Sequential(Stack, Trainable):
             return super()._attempt(batch, mode, gradients)
         recurrent, dense = self._layers[-2:]
         assert isinstance(recurrent, Recurrent) and isinstance(dense, Dense)
-        value, back_below = self.forward(batch.x, mode, mask=batch.mask, stop=below, lowest=lowest)
+        value, back_below = self.forward(batch.x, mode, mask=batch.mask, stop=below)
         inner = Mode(mode.training, mode.keep, mode.random, input_gradient=lowest < below)
         ran = recurrent.forward_to(head, cast(value, recurrent.dtype), inner, gradients)
         if head.learns:

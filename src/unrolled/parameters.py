@@ -15,6 +15,13 @@ Array = NDArray[Any]
 Shape = tuple[int | None, ...]
 
 
+def fits(shape: tuple[int, ...], expected: Shape) -> bool:
+    """Whether an array's shape is the expected one, None standing for any size; the first axis is free."""
+    if len(shape) != len(expected):
+        return False
+    return shape[1:] == expected[1:] or all(e is None or e == s for s, e in zip(shape[1:], expected[1:], strict=True))
+
+
 class Pending(Protocol):
     """Steps of an optimizer that rows of a table have still to take."""
 

@@ -242,9 +242,8 @@ class Steps(ABC):
     def _data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any, caller: str, at_once: bool = False) -> Data:
         """Checked arrays; also settles the metrics and whether the loss takes logits. at_once: as check_batch."""
         assert self.loss is not None
-        x_name, y_name = "x", "y"
-        if ": " in caller:
-            x_name, y_name = (f"{caller.partition(': ')[2]} {name}" for name in "xy")
+        where = caller.partition(": ")[2]
+        x_name, y_name = (f"{where} x", f"{where} y") if where else ("x", "y")
         samples = self._read(x, x_name)
         if y is None:
             raise TypeError(f"{caller}: expected labels y, got None.")

@@ -9,7 +9,7 @@ import numpy as np
 
 from unrolled.errors import ShapeError, UnknownAxisError
 from unrolled.layers.values import numeric_array, require_data
-from unrolled.parameters import Array, Shape
+from unrolled.parameters import Array, Shape, fits
 
 Found = TypeVar("Found")
 
@@ -173,12 +173,7 @@ class Checks:
         Raises: ShapeError.
         """
         expected = self.batch_input_shape
-        if expected is None or expected[1:] == array.shape[1:]:
-            return
-        fits = len(expected) == array.ndim and all(
-            want is None or want == have for want, have in zip(expected[1:], array.shape[1:], strict=True)
-        )
-        if not fits:
+        if expected is not None and not fits(array.shape, expected):
             raise ShapeError(
                 f"{self.label}: expected x of shape {expected} (its input_shape), got {array.shape}.\n"
                 "Use None in input_shape for an axis that may vary."

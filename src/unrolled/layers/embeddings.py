@@ -101,15 +101,14 @@ class Embedding(Layer):
 
     def check_batch(self, x: Any) -> Array:
         """The same as int32 or int64, except that ids outside [0, V) are left to `forward`, which refuses them too."""
-        array = x if type(x) is np.ndarray and x.dtype in IDS else numeric_array(self.label, x)
+        array = numeric_array(self.label, x)
         if array.ndim != 2:
             got = "(" + ", ".join(map(str, array.shape)) + ("," if array.ndim == 1 else "") + ")"
             raise ShapeError(
                 f"{self.label}: expected x with 2 axes (batch, time) of token ids, got {got}.\n"
                 f"{self.rank_remedy(2, array.ndim)}"
             )
-        if array.size == 0:
-            require_data(self.label, array)
+        require_data(self.label, array)
         if self.input_length is not None and array.shape[1] != self.input_length:
             raise ShapeError(
                 f"{self.label}: expected x with {self.input_length} steps (its input_length), got {array.shape}.\n"

@@ -237,8 +237,7 @@ class Recurrent(Layer):
         """What a pass runs on: the input as a Sequence, the states to start from, what dropout multiplies by."""
         wants_x = mode.keep and mode.input_gradient  # then every position of an array needs a row of its own
         sequence = cast(x if isinstance(x, Sequence) else as_value(x, share=not wants_x), self.dtype)
-        if sequence.table.shape[1] != self.kernel.shape[0]:
-            self.require_features(sequence, self.kernel.shape[0])
+        self.require_features(sequence, self.kernel.shape[0])
         given = initial_state is not None
         states = self._initial_states(len(sequence.index), initial_state) if given or self.stateful else None
         return sequence, states, self.draw_factors(len(sequence.index), mode) if mode.training else NONE

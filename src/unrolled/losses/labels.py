@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from unrolled.errors import ShapeError
-from unrolled.feed import all_within, as_labels, as_numbers, fits, require_finite, show
-from unrolled.parameters import Array, Shape
+from unrolled.feed import all_within, as_labels, as_numbers, require_finite, show
+from unrolled.parameters import Array, Shape, fits
 
 Remedy = Callable[[Array, Shape], str]
 

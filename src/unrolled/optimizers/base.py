@@ -131,10 +131,9 @@ class Optimizer:
             bad, check = _last_not_finite([gradient for _, gradient, *_ in todo]), False
             if bad >= 0:
                 return todo[bad][0]
-        todo = self._clip(todo)
+        todo, decay = self._clip(todo), (self.weight_decay or 0.0) * rate
         for dtype in self._dtypes:
             work = [change for change in todo if change[0].dtype == dtype] if len(self._dtypes) > 1 else todo
-            decay = (self.weight_decay or 0.0) * rate
             bad = self._change(work, self.step_size(rate, dtype), decay, check) if work else -1
             if bad >= 0:
                 return work[bad][0]
