@@ -1,6 +1,8 @@
 // activations.h: the activations of a cell, and their slopes as functions of their own output y.
 //
-// A cell's step is written once, for an `act` with state (of the candidate and the output), gate, state_slope and gate_slope.
+// A cell's step is written once, for an `act` with state (of the candidate and the output), gate, and their slopes.
+// back_through_gate(d, d y, y) is d times the slope at a gate's output y, where d y is at hand; state_again(c, h, o) is
+// state(c) on the way back, where h = o state(c) is at hand.
 // Usual are those that layers have unless told otherwise, known while compiling; Any looks each vector's up by number.
 #pragma once
 #include "kernels.h"
@@ -46,6 +48,8 @@ template <class T> struct Usual {
   Vec<T> gate(Vec<T> x) const { return sigmoid_of(x); }
   Vec<T> state_slope(Vec<T> y) const { return slope<T>(Activation::tanh, y); }
   Vec<T> gate_slope(Vec<T> y) const { return slope<T>(Activation::sigmoid, y); }
+  Vec<T> back_through_gate(Vec<T>, Vec<T> dy, Vec<T> y) const { return dy - dy * y; }
+  Vec<T> state_again(Vec<T>, Vec<T> h, Vec<T> o) const { return h / o; }  // a sigmoid is never 0: see its bounds
 };
 
 template <class T> struct Any {
@@ -54,6 +58,8 @@ template <class T> struct Any {
   Vec<T> gate(Vec<T> x) const { return activated<T>(of_gate, x); }
   Vec<T> state_slope(Vec<T> y) const { return slope<T>(of_state, y); }
   Vec<T> gate_slope(Vec<T> y) const { return slope<T>(of_gate, y); }
+  Vec<T> back_through_gate(Vec<T> d, Vec<T>, Vec<T> y) const { return d * gate_slope(y); }
+  Vec<T> state_again(Vec<T> c, Vec<T>, Vec<T>) const { return state(c); }
 };
 
 // f(act) with the activations of these numbers.

@@ -37,7 +37,7 @@ template <class I> nb::tuple distinct(nb::ndarray<const I, nb::ndim<2>, nb::c_co
     }
   }
   rows.resize(n);
-  return nb::make_tuple(vector_of<int32_t>(std::move(rows), {size_t(n)}), index.give(), lead.give_flat(), trail.give_flat());
+  return nb::make_tuple(array_of(std::move(rows)), index.give(), lead.give_flat(), trail.give_flat());
 }
 
 // A map x W + b for every row, by the kernel that projects a cell of one gate: a row's sums run in one order in any batch.
@@ -49,7 +49,7 @@ template <class T> std::pair<int, int> check_dense(const Matrix<T> &x, const Pac
   return {int(kernel.shape(0)), int(kernel.shape(1))};
 }
 
-template <class T> Out<T> dense(Matrix<T> x, Packed<T> kernel, Maybe<T> bias) {
+template <class T> nb::object dense(Matrix<T> x, Packed<T> kernel, Maybe<T> bias) {
   const auto [D, K] = check_dense(x, kernel);
   if (bias) require(bias->size() == size_t(K), "bias (K,)");
   require_aligned(bias);
@@ -103,7 +103,7 @@ template <class T> double total(Packed<T> array, Maybe<T> weights) {
   return weighted_sum<T>(array.size(), array.data(), data_or_null(weights));
 }
 
-template <class T> Out<T> collect(Ids index, Packed<T> d, int n) {
+template <class T> nb::object collect(Ids index, Packed<T> d, int n) {
   require(d.ndim() == 2 && d.shape(0) == index.size() && index.size() < most && d.shape(1) < most, "index (m,), d (m, F)");
   require(n >= 0 && size_t(n) < most, "n: 0 to 2^31 - 2^16");
   require_aligned(index, d);
@@ -141,7 +141,7 @@ nb::tuple pool(Matrix<T> table, std::optional<Ids> rows, Ids index, Mask mask, b
 }
 
 template <class T>
-Out<T> pool_backward(Matrix<T> table, std::optional<Ids> rows, Ids index, Mask mask, Maybe<T> max, Maybe<T> d_max,
+nb::object pool_backward(Matrix<T> table, std::optional<Ids> rows, Ids index, Mask mask, Maybe<T> max, Maybe<T> d_max,
                      Maybe<T> d_mean) {
   const PoolView<T> view = pool_view<T>(table, rows, index, mask);
   require_aligned(max, d_max, d_mean);

@@ -31,7 +31,7 @@ InputDropout<T> input_dropout(const Maybe<T> &masks, const std::optional<Ids> &o
 }
 
 template <class T>
-Out<T> project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel, Maybe<T> bias, Maybe<T> drop,
+nb::object project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel, Maybe<T> bias, Maybe<T> drop,
                std::optional<Ids> owner) {
   const CellInfo &info = cell_info(cell);
   require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
@@ -293,14 +293,15 @@ void bind_recurrent(nb::module_ &m) {
       .def_ro("initial", &Plan::initial)
       .def_ro("reverse", &Plan::reverse)
       .def_prop_ro("row_steps", [](const Plan &p) { return p.prefix + p.own; })
-      .def("order", [](const Plan &p) { return vector_of<int32_t>(p.order, {p.order.size()}); })
-      .def("value", [](const Plan &p) { return vector_of<int32_t>(p.value, {p.value.size()}); })
-      .def("previous", [](const Plan &p) { return vector_of<int32_t>(p.previous, {p.previous.size()}); })
-      .def("final_row", [](const Plan &p) { return vector_of<int32_t>(p.final_row, {p.final_row.size()}); })
-      .def("last_row", [](const Plan &p) { return vector_of<int32_t>(p.last_row, {p.last_row.size()}); })
-      .def("shared", [](const Plan &p) { return vector_of<int32_t>(p.shared, {p.shared.size()}); })
+      .def("order", [](const Plan &p) { return array_of(p.order); })
+      .def("value", [](const Plan &p) { return array_of(p.value); })
+      .def("previous", [](const Plan &p) { return array_of(p.previous); })
+      .def("final_row", [](const Plan &p) { return array_of(p.final_row); })
+      .def("last_row", [](const Plan &p) { return array_of(p.last_row); })
+      .def("shared", [](const Plan &p) { return array_of(p.shared); })
       .def("out_index", [](const Plan &p) {
-        return vector_of<int32_t>(p.out_index(), {size_t(p.batch), size_t(p.steps)});
+        const auto [data, owner] = kept(p.out_index());
+        return numpy_array(Number::int32, data, owner, p.batch, p.steps, p.steps);
       });
   m.def("plan", &plan_of, "index"_a.noconvert(), "mask"_a.noconvert().none(), "lead"_a.noconvert(), "values"_a,
         "reverse"_a, "row_states"_a);

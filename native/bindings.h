@@ -76,7 +76,6 @@ inline Activation activation_of(int number) {
 
 template <class T> using Matrix = nb::ndarray<const T, nb::ndim<2>, nb::device::cpu>;  // rows may be strided
 template <class T> using Packed = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
-template <class T> using Out = nb::ndarray<nb::numpy, T>;
 using Ids = nb::ndarray<const int32_t, nb::c_contig, nb::device::cpu>;
 template <class T> using Maybe = std::optional<Packed<T>>;
 using Mask = std::optional<nb::ndarray<const bool, nb::c_contig, nb::device::cpu>>;
@@ -92,7 +91,17 @@ inline bool all_below(const int32_t *index, size_t n, size_t bound) {
   return (signs >> 31) == 0;
 }
 
-// A new array of T from the buffer pool; rows x columns, or rows x columns x more.
+// An array for Python over `data`, which lives as long as its owner: (length,), or (rows, columns) with rows `apart` entries
+// from each other.
+enum class Number : int { int32, float32, float64 };
+template <class T> inline constexpr Number number_of = Number::int32;
+template <> inline constexpr Number number_of<float> = Number::float32;
+template <> inline constexpr Number number_of<double> = Number::float64;
+nb::object numpy_array(Number number, void *data, nb::object owner, size_t length);
+nb::object numpy_array(Number number, void *data, nb::object owner, size_t rows, size_t columns, size_t apart);
+void import_numpy();
+
+// A new array of T from the buffer pool; rows x columns.
 template <class T> struct New {
   T *data = nullptr;
   size_t rows, columns;
@@ -109,30 +118,32 @@ template <class T> struct New {
     columns = shown;
   }
   // The array as Python sees it: the first `shown` columns of every row.
-  Out<T> give(size_t shown_rows, size_t shown) {
-    const size_t shape[2] = {shown_rows, shown};
-    const int64_t strides[2] = {int64_t(columns), 1};
-    return hand_over(2, shape, strides);
+  nb::object give(size_t shown_rows, size_t shown) {
+    T *given = data;
+    return numpy_array(number_of<T>, given, hand_over(), shown_rows, shown, columns);
   }
-  Out<T> give() { return give(rows, columns); }
-  Out<T> give_flat() {
-    const size_t shape[1] = {rows * columns};
-    return hand_over(1, shape, nullptr);
+  nb::object give() { return give(rows, columns); }
+  nb::object give_flat() {
+    T *given = data;
+    return numpy_array(number_of<T>, given, hand_over(), rows * columns);
   }
 
  private:
-  Out<T> hand_over(size_t axes, const size_t *shape, const int64_t *strides) {
+  nb::capsule hand_over() {
     nb::capsule owner(data, [](void *p) noexcept { give_buffer(p); });
-    T *given = data;
     data = nullptr;
-    return Out<T>(given, axes, shape, owner, strides);
+    return owner;
   }
 };
 
-template <class T> Out<T> vector_of(std::vector<T> values, std::vector<size_t> shape) {
-  auto *kept = new std::vector<T>(std::move(values));
-  nb::capsule owner(kept, [](void *p) noexcept { delete static_cast<std::vector<T> *>(p); });
-  return Out<T>(kept->data(), shape.size(), shape.data(), owner);
+inline std::pair<int32_t *, nb::capsule> kept(std::vector<int32_t> values) {
+  auto *all = new std::vector<int32_t>(std::move(values));
+  return {all->data(), nb::capsule(all, [](void *p) noexcept { delete static_cast<std::vector<int32_t> *>(p); })};
+}
+inline nb::object array_of(std::vector<int32_t> values) {
+  const size_t length = values.size();
+  const auto [data, owner] = kept(std::move(values));
+  return numpy_array(Number::int32, data, owner, length);
 }
 
 template <class T> const T *data_or_null(const Maybe<T> &array) { return array ? array->data() : nullptr; }

@@ -71,6 +71,7 @@ void set_level(const std::string &name) {
 using namespace unrolled;
 
 NB_MODULE(_native, m) {
+  import_numpy();
   const char *forced = std::getenv("UNROLLED_SIMD");
   set_level(forced && *forced ? forced : levels().front());
   m.def("levels", &levels, "Instruction sets that this machine and build have, best first.");

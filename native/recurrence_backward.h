@@ -12,10 +12,15 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
   static constexpr int G = Cell<T>::gates, slots = Cell<T>::slots, W = width<T>;
   static constexpr int together = 96, most_waiting = together + most_block;  // positions whose products are added at once
 
-  // Adds the products that give d_recurrent_kernel (and the recurrent bias, as one more row) over `count` positions, for
-  // columns [first_column, last_column) of each map. d: packed, for each map (H+1 rows, its columns).
+  // A step that went back: the state before it and its row of the stash.
+  struct Passed {
+    const T *before, *stash;
+  };
+
+  // Adds the products that give d_recurrent_kernel (and the recurrent bias, as one more row) over the steps passed(0) to
+  // passed(count - 1), for columns [first_column, last_column) of each map. d: packed, for each map (H+1 rows, its columns).
   template <class F>
-  static void add_products(const BackwardArgs<T> &args, const Weights<T> &w, int count, const F &position, T *d,
+  static void add_products(const BackwardArgs<T> &args, const Weights<T> &w, int count, const F &passed, T *d,
                            int first_column = 0, int last_column = INT32_MAX) {
     constexpr int chunk = 256;
     const T *a[chunk], *b[chunk];
@@ -28,10 +33,9 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
       for (int k = 0; k < count; k += chunk) {
         const int some = count - k < chunk ? count - k : chunk;
         for (int j = 0; j < some; j++) {
-          const size_t i = position(k + j);
-          const T *row = args.stash + i * slots * w.Hp;
-          a[j] = map.stash_a < 0 ? args.h + size_t(args.plan.previous[i]) * w.Hp : row + map.stash_a;
-          b[j] = row + map.b + from;
+          const Passed step = passed(k + j);
+          a[j] = map.stash_a < 0 ? step.before : step.stash + map.stash_a;
+          b[j] = step.stash + map.b + from;
         }
         if (to > from) outer_product<T>(a, w.H, b, to - from, some, d + from, map.columns);
         if (args.d_recurrent_bias && map.stash_a < 0) add_rows<T>(b, to - from, some, d + size_t(w.H) * map.columns + from);
@@ -79,13 +83,13 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
       const bool prefix = original == nullptr;
       const int Hp = w.Hp;
       int32_t done[most_waiting] = {};  // positions whose products are not added yet
+      Passed passed[most_waiting];
       int waiting = 0;
       const auto add_waiting = [&] {
-        const auto position = [&](int j) { return done[j]; };
         if (products && w.apart)
-          add_dropped_products<Cell, T>(args, masks, waiting, position, products, 0, G, 0, Hp);
+          add_dropped_products<Cell, T>(args, masks, waiting, [&](int j) { return done[j]; }, products, 0, G, 0, Hp);
         else if (products)
-          add_products(args, w, waiting, position, products);
+          add_products(args, w, waiting, [&](int j) { return passed[j]; }, products);
         if (sums) add_frequent(done, waiting, sums);
         waiting = 0;
       };
@@ -118,6 +122,7 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
             c[r] = first_c[r] + at + Hp;
             c_prev[r] = s ? first_c[r] + at : args.c + size_t(runs[r].start) * Hp;
           }
+          passed[waiting + r] = {h_prev[r], stash[r]};
           if (joined) join(runs[r].position + s, prefix, dh[r], dc[r]);
         }
         Cell<T>::backward(act, w, {active, ahead, stash, h_prev, c_prev, h, c, dh, dc, scratch, drop});
@@ -235,6 +240,9 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
     }
 
     void prefix() const {
+      hand_over_starts();
+      zeros(partial, size);
+      zeros(sums, frequent);
       if (plan.prefix == 0) return;
       const Run run = prefix_run(plan);
       Scratch<T> carried(size_t(2) * Hp);
@@ -251,9 +259,6 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
 
     // The prefix runs in one thread. Beside it the blocks' sums are added up, in the order of blocks.
     void finish() const {
-      hand_over_starts();
-      zeros(partial, size);
-      zeros(sums, frequent);
       unrolled::parallel_for(4, [&](int task) {
         if (task == 0) prefix();
         if (task == 1 && args.meanwhile) args.meanwhile(args.context);
@@ -272,10 +277,13 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
     void all_products() const {
       constexpr int panel = 4 * panel_columns * W;
       const int all = plan.prefix + plan.own, panels = (Hp + panel - 1) / panel;  // panels of a gate
-      const auto position = [](int i) { return i; };
+      const auto passed = [&](int i) {
+        return Passed{args.h + size_t(plan.previous[i]) * Hp, args.stash + size_t(i) * slots * Hp};
+      };
       unrolled::parallel_for(w.apart ? G * panels : (G * Hp + panel - 1) / panel, [&](int j) {
-        if (!w.apart) return add_products(args, w, all, position, partial, j * panel, (j + 1) * panel);
+        if (!w.apart) return add_products(args, w, all, passed, partial, j * panel, (j + 1) * panel);
         const int from = j % panels * panel, to = from + panel < Hp ? from + panel : Hp;
+        const auto position = [](int i) { return i; };
         add_dropped_products<Cell, T>(args, masks, all, position, partial, j / panels, j / panels + 1, from, to);
       });
     }

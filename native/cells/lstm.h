@@ -42,18 +42,19 @@ template <class T> struct Lstm {
 
   template <class A> static void backward(const A &act, const Weights<T> &w, const BackwardStep<T> &s) {
     for (int r = 0; r < s.n; r++) {
-      T *q = s.stash[r], *dh_row = s.dh[r], *dc_row = s.dc[r];
-      const T *c_row = s.c[r], *c_prev = s.c_prev[r];
+      T *q = s.stash[r], *dc_row = s.dc[r];
+      const T *h_row = s.h[r], *c_row = s.c[r], *c_prev = s.c_prev[r], *dh_row = s.dh[r];
       for (int u = 0; u < w.Hp; u += W, q += 4 * W) {
         ask_back<Lstm>(w, s, r, u);
         const Vec<T> i = load<T>(q), f = load<T>(q + W), g = load<T>(q + 2 * W), o = load<T>(q + 3 * W);
-        const Vec<T> before = load<T>(c_prev + u), ac = act.state(load<T>(c_row + u)), dh = load<T>(dh_row + u);
-        const Vec<T> dc = load<T>(dc_row + u) + dh * o * act.state_slope(ac);
-        store<T>(q, dc * g * act.gate_slope(i));
-        store<T>(q + W, dc * before * act.gate_slope(f));
-        store<T>(q + 2 * W, dc * i * act.state_slope(g));
-        store<T>(q + 3 * W, dh * ac * act.gate_slope(o));
-        store<T>(dc_row + u, dc * f);
+        const Vec<T> before = load<T>(c_prev + u), h = load<T>(h_row + u), dh = load<T>(dh_row + u);
+        const Vec<T> ac = act.state_again(load<T>(c_row + u), h, o);
+        const Vec<T> dc = load<T>(dc_row + u) + dh * o * act.state_slope(ac), dc_i = dc * i, dc_f = dc * f;
+        store<T>(q, act.back_through_gate(dc * g, dc_i * g, i));
+        store<T>(q + W, act.back_through_gate(dc * before, dc_f * before, f));
+        store<T>(q + 2 * W, dc_i * act.state_slope(g));
+        store<T>(q + 3 * W, act.back_through_gate(dh * ac, dh * h, o));
+        store<T>(dc_row + u, dc_f);
       }
     }
     state_gradient<T>(w, s, 4, nullptr, s.dh);
