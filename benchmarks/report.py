@@ -121,7 +121,7 @@ def picture(result: dict[str, Any], path: Path) -> None:
     axes.set_xlabel(f"time relative to {TITLES[base]} (logarithmic; shorter is faster)")
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(names))
     figure.tight_layout()
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
