@@ -1,4 +1,4 @@
-// numpy_array.cpp: arrays for Python by NumPy's own C function, which takes a quarter of the time that the way through the
+// bind_numpy.cpp: arrays for Python by NumPy's own C function, which takes a quarter of the time that the way through the
 // buffer protocol does; a training step returns some fifteen of them.
 #include "bindings.h"
 
