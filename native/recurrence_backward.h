@@ -239,6 +239,7 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
       }
     }
 
+    // The shared trajectory goes back, after what the rows hand to it; its sums start here.
     void prefix() const {
       hand_over_starts();
       zeros(partial, size);
