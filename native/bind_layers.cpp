@@ -142,7 +142,7 @@ nb::tuple pool(Matrix<T> table, std::optional<Ids> rows, Ids index, Mask mask, b
 
 template <class T>
 nb::object pool_backward(Matrix<T> table, std::optional<Ids> rows, Ids index, Mask mask, Maybe<T> max, Maybe<T> d_max,
-                     Maybe<T> d_mean) {
+                         Maybe<T> d_mean) {
   const PoolView<T> view = pool_view<T>(table, rows, index, mask);
   require_aligned(max, d_max, d_mean);
   require(bool(max) == bool(d_max), "max and d_max, or neither");

@@ -31,8 +31,8 @@ InputDropout<T> input_dropout(const Maybe<T> &masks, const std::optional<Ids> &o
 }
 
 template <class T>
-nb::object project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel, Maybe<T> bias, Maybe<T> drop,
-               std::optional<Ids> owner) {
+nb::object project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel, Maybe<T> bias,
+                   Maybe<T> drop, std::optional<Ids> owner) {
   const CellInfo &info = cell_info(cell);
   require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
   require(units > 0 && size_t(units) < most / 64, "units: 1 to 2^25");
@@ -300,8 +300,7 @@ void bind_recurrent(nb::module_ &m) {
       .def("last_row", [](const Plan &p) { return array_of(p.last_row); })
       .def("shared", [](const Plan &p) { return array_of(p.shared); })
       .def("out_index", [](const Plan &p) {
-        const auto [data, owner] = kept(p.out_index());
-        return numpy_array(Number::int32, data, owner, p.batch, p.steps, p.steps);
+        return numpy_array(kept(p.out_index()), p.batch, p.steps, p.steps);
       });
   m.def("plan", &plan_of, "index"_a.noconvert(), "mask"_a.noconvert().none(), "lead"_a.noconvert(), "values"_a,
         "reverse"_a, "row_states"_a);

@@ -91,14 +91,14 @@ inline bool all_below(const int32_t *index, size_t n, size_t bound) {
   return (signs >> 31) == 0;
 }
 
-// An array for Python over `data`, which lives as long as its owner: (length,), or (rows, columns) with rows `apart` entries
-// from each other.
-enum class Number : int { int32, float32, float64 };
-template <class T> inline constexpr Number number_of = Number::int32;
-template <> inline constexpr Number number_of<float> = Number::float32;
-template <> inline constexpr Number number_of<double> = Number::float64;
-nb::object numpy_array(Number number, void *data, nb::object owner, size_t length);
-nb::object numpy_array(Number number, void *data, nb::object owner, size_t rows, size_t columns, size_t apart);
+// Entries that live as long as their owner, and arrays for Python over them: (length,), or (rows, columns) with rows `apart`
+// entries from each other. T: int32_t, float, double.
+template <class T> struct Owned {
+  T *data;
+  nb::capsule owner;
+};
+template <class T> nb::object numpy_array(const Owned<T> &from, size_t length);
+template <class T> nb::object numpy_array(const Owned<T> &from, size_t rows, size_t columns, size_t apart);
 void import_numpy();
 
 // A new array of T from the buffer pool; rows x columns.
@@ -119,31 +119,25 @@ template <class T> struct New {
   }
   // The array as Python sees it: the first `shown` columns of every row.
   nb::object give(size_t shown_rows, size_t shown) {
-    T *given = data;
-    return numpy_array(number_of<T>, given, hand_over(), shown_rows, shown, columns);
+    return numpy_array(hand_over(), shown_rows, shown, columns);
   }
   nb::object give() { return give(rows, columns); }
-  nb::object give_flat() {
-    T *given = data;
-    return numpy_array(number_of<T>, given, hand_over(), rows * columns);
-  }
+  nb::object give_flat() { return numpy_array(hand_over(), rows * columns); }
 
  private:
-  nb::capsule hand_over() {
+  Owned<T> hand_over() {
     nb::capsule owner(data, [](void *p) noexcept { give_buffer(p); });
-    data = nullptr;
-    return owner;
+    return {std::exchange(data, nullptr), owner};
   }
 };
 
-inline std::pair<int32_t *, nb::capsule> kept(std::vector<int32_t> values) {
+inline Owned<int32_t> kept(std::vector<int32_t> values) {
   auto *all = new std::vector<int32_t>(std::move(values));
   return {all->data(), nb::capsule(all, [](void *p) noexcept { delete static_cast<std::vector<int32_t> *>(p); })};
 }
 inline nb::object array_of(std::vector<int32_t> values) {
   const size_t length = values.size();
-  const auto [data, owner] = kept(std::move(values));
-  return numpy_array(Number::int32, data, owner, length);
+  return numpy_array(kept(std::move(values)), length);
 }
 
 template <class T> const T *data_or_null(const Maybe<T> &array) { return array ? array->data() : nullptr; }

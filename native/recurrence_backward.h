@@ -239,9 +239,7 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
       }
     }
 
-    // The shared trajectory goes back, after what the rows hand to it; its sums start here.
     void prefix() const {
-      hand_over_starts();
       zeros(partial, size);
       zeros(sums, frequent);
       if (plan.prefix == 0) return;
@@ -258,10 +256,10 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
         for (size_t j = 0; j < entries; j++) of_blocks[j] += of_blocks[block * entries + j];
     }
 
-    // The prefix runs in one thread. Beside it the blocks' sums are added up, in the order of blocks.
+    // The prefix runs in one thread, on what rows hand over. Beside it the blocks' sums are added up, in the order of blocks.
     void finish() const {
       unrolled::parallel_for(4, [&](int task) {
-        if (task == 0) prefix();
+        if (task == 0) hand_over_starts(), prefix();
         if (task == 1 && args.meanwhile) args.meanwhile(args.context);
         if (task == 2 && by_block) add_up(partial + size, size);
         if (task == 3 && frequent) add_up(sums + frequent, frequent);
