@@ -75,7 +75,7 @@ nb::tuple dense_backward(Matrix<T> x, Packed<T> kernel, Packed<T> d_z, bool want
     PlanView one_position_each{};
     one_position_each.values = n;
     kernels<T>().project_backward({CellKind::simple_rnn, K, D, one_position_each, x.data(), size_t(x.stride(0)), nullptr,
-                                   kernel.data(), {1, nullptr, nullptr}, nullptr, d_z.data(), nullptr,
+                                   kernel.data(), {1, nullptr, nullptr}, nullptr, nullptr, d_z.data(), nullptr,
                                    want_kernel ? d_kernel.data : nullptr, want_kernel ? d_bias.data : nullptr,
                                    want_x ? d_x.data : nullptr, size_t(Dp)});
   }

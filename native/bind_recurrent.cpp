@@ -58,23 +58,27 @@ template <class T> void check_drop(const Maybe<T> &drop, const Plan &plan, const
   require(plan.prefix == 0, "under recurrent dropout rows share no prefix");
 }
 
+// What a pass forward keeps of the rows' own steps: nothing; all that the way back reads; or nothing that the kernels would
+// not keep by themselves, for a way back in the same call.
+enum class Keep { nothing, all, near };
+
 // A pass forward: its arguments, checked, and the arrays that it fills.
 template <class T> struct PassForward {
   const CellInfo &info;
   const int H, Hp;
   const bool has_c, keep_h;
-  const size_t kept, own;  // state rows that are kept anyway, and those of the rows' own steps
+  const size_t kept, own;  // state rows that are kept anyway, and those that are kept of the rows' own steps
   New<T> h, c, stash, last, final_h, final_c;
   ForwardArgs<T> args;
 
   PassForward(int cell, int activation, int recurrent_activation, const Plan &plan, const Packed<T> &z,
               const Packed<T> &recurrent_kernel, const Maybe<T> &recurrent_bias, const Maybe<T> &h0, const Maybe<T> &c0,
-              const Maybe<T> &drop, bool keep, bool sequences)
+              const Maybe<T> &drop, Keep keep, bool sequences)
       : info(cell_info(cell)), H(units_of(recurrent_kernel, info)), Hp(padded(H, kernels<T>().lanes)),
-        has_c(info.states == 2), keep_h(keep || sequences), kept(1 + size_t(plan.prefix) + plan.initial), own(plan.own),
-        h((keep_h ? own : 0) + kept, Hp), c(has_c ? (keep ? own : 0) + kept : 0, Hp),
-        stash(keep ? size_t(plan.prefix) + own : 0, size_t(info.slots) * Hp), last(plan.batch, H), final_h(plan.batch, H),
-        final_c(has_c ? plan.batch : 0, H) {
+        has_c(info.states == 2), keep_h(keep == Keep::all || sequences), kept(1 + size_t(plan.prefix) + plan.initial),
+        own(keep == Keep::all ? plan.own : 0), h((keep_h ? plan.own : 0) + kept, Hp), c(has_c ? own + kept : 0, Hp),
+        stash(keep == Keep::nothing ? 0 : plan.prefix + own, size_t(info.slots) * Hp), last(plan.batch, H),
+        final_h(plan.batch, H), final_c(has_c ? plan.batch : 0, H) {
     const Activation a = activation_of(activation), ra = activation_of(recurrent_activation);
     require_aligned(z, recurrent_kernel, recurrent_bias, h0, c0, drop);
     require(z.ndim() == 2 && z.shape(0) == size_t(plan.values) && z.shape(1) == size_t(info.gates) * Hp, "z (n, G*Hp)");
@@ -85,7 +89,7 @@ template <class T> struct PassForward {
     check_drop<T>(drop, plan, info, H);
     args = {CellKind(cell), a, ra, H, plan.view(), z.data(), recurrent_kernel.data(), data_or_null(recurrent_bias),
             data_or_null(h0), data_or_null(c0), data_or_null(drop), h.data, has_c ? c.data : nullptr,
-            keep ? stash.data : nullptr, keep_h, keep, final_h.data, has_c ? final_c.data : nullptr, last.data};
+            keep == Keep::nothing ? nullptr : stash.data, keep_h, keep == Keep::all, final_h.data, has_c ? final_c.data : nullptr, last.data};
   }
   nb::tuple give() {
     return nb::make_tuple(h.give(), c.give(), stash.give(), last.give(), final_h.give(), final_c.give());
@@ -96,8 +100,8 @@ template <class T>
 nb::tuple forward(int cell, int activation, int recurrent_activation, const Plan &plan, Packed<T> z,
                   Packed<T> recurrent_kernel, Maybe<T> recurrent_bias, Maybe<T> h0, Maybe<T> c0, Maybe<T> drop,
                   bool keep, bool sequences) {
-  PassForward<T> pass(cell, activation, recurrent_activation, plan, z, recurrent_kernel, recurrent_bias, h0, c0, drop, keep,
-                      sequences);
+  PassForward<T> pass(cell, activation, recurrent_activation, plan, z, recurrent_kernel, recurrent_bias, h0, c0, drop,
+                      keep ? Keep::all : Keep::nothing, sequences);
   {
     nb::gil_scoped_release release;
     kernels<T>().forward(pass.args);
@@ -123,11 +127,12 @@ template <class T> struct WayBack {
   BackwardArgs<T> args;
 
   // given: all that the way back reads.
-  WayBack(const BackwardArgs<T> &given, const CellInfo &info, Plan &plan, bool every_state)
+  WayBack(const BackwardArgs<T> &given, const CellInfo &info, Plan &plan, bool every_state, bool gathers = false)
       : has_c(info.states == 2), positions(size_t(plan.prefix) + plan.own), d_kernel(given.H, size_t(info.gates) * given.H),
         d_bias(info.biases == 2 ? 1 : 0, size_t(info.gates) * given.H), d_h0(plan.initial, given.H),
         d_c0(has_c ? plan.initial : 0, given.H), d_h(every_state ? 1 + positions : 0, padded(given.H, kernels<T>().lanes)),
-        d_c(has_c ? d_h.rows : 0, d_h.columns), frequent(frequent_sums(info, plan, given.H), info.gates * d_h.columns),
+        d_c(has_c ? d_h.rows : 0, d_h.columns),
+        frequent(gathers ? 0 : frequent_sums(info, plan, given.H), info.gates * d_h.columns),
         args(given) {
     args.plan = plan.view();  // with the positions counted
     if (every_state) std::fill_n(d_h.data, d_h.columns, T(0));  // the blank row: no step writes it
@@ -182,15 +187,18 @@ nb::tuple backward(int cell, int activation, int recurrent_activation, Plan &pla
 }
 
 // Forward, a dense layer with its cross-entropy on top, and back. What nobody asks for stays here: an array costs Python
-// microseconds. want_states: the rows' final states.
+// microseconds. want_states: the rows' final states. Gradients of the pre-activations come gathered with their first_row, or
+// as the stash with None and the sums at frequent values.
 template <class T>
 nb::tuple forward_and_back(int cell, int activation, int recurrent_activation, Plan &plan, Packed<T> z,
                            Packed<T> recurrent_kernel, Maybe<T> recurrent_bias, Maybe<T> h0, Maybe<T> c0, Maybe<T> drop,
                            Packed<T> kernel, Maybe<T> bias, Packed<T> labels, bool softmax, Maybe<T> weights, double weight,
                            bool want_kernel, bool want_states) {
-  PassForward<T> pass(cell, activation, recurrent_activation, plan, z, recurrent_kernel, recurrent_bias, h0, c0, drop, true,
-                      false);
-  const size_t H = pass.H, B = plan.batch;
+  const CellInfo &info = cell_info(cell);
+  const size_t H = units_of(recurrent_kernel, info), B = plan.batch;
+  const bool gathers = !drop && H * H * info.gates * sizeof(T) <= near_kernel;
+  PassForward<T> pass(cell, activation, recurrent_activation, plan, z, recurrent_kernel, recurrent_bias, h0, c0, drop,
+                      gathers ? Keep::near : Keep::all, false);
   require_aligned(kernel, bias, labels, weights);
   require(kernel.ndim() == 2 && kernel.shape(0) == H && kernel.shape(1) > 0 && kernel.shape(1) < most / 64, "kernel (H, K)");
   const size_t K = kernel.shape(1);
@@ -202,18 +210,23 @@ nb::tuple forward_and_back(int cell, int activation, int recurrent_activation, P
   struct Top {
     Head<T> head;
     Plan &plan;
+    bool sorts;
     T *d_kernel, *d_bias;  // or null
   } top{{int(H), int(K), softmax, kernel.data(), data_or_null(bias), labels.data(), data_or_null(weights), weight,
          pass.last.data, logits.data, values.data, d_logits.data, d_last.data},
-        plan, want_kernel ? d_kernel.data : nullptr, want_kernel ? d_bias.data : nullptr};
+        plan, !gathers, want_kernel ? d_kernel.data : nullptr, want_kernel ? d_bias.data : nullptr};
   const ForwardArgs<T> &f = pass.args;
   BackwardArgs<T> given = way_back<T>(f.cell, f.activation, f.recurrent_activation, f.H, f.recurrent_kernel, f.drop, f.h, f.c,
                                       f.stash);
   given.d_last = d_last.data;
-  WayBack<T> back(given, pass.info, plan, false);
+  WayBack<T> back(given, pass.info, plan, false, gathers);
+  const size_t positions = gathers ? back.positions : 0, distinct = gathers ? plan.values : 0;
+  New<T> gathered(positions, size_t(info.gates) * pass.Hp);
+  New<int32_t> first_row(1, distinct + 1), place(1, positions), next(1, distinct);
+  if (gathers) back.args.gathered = {gathered.data, first_row.data, place.data, next.data};
   back.args.meanwhile = [](void *p) {
     const Top &top = *static_cast<Top *>(p);
-    top.plan.sort_positions();
+    if (top.sorts) top.plan.sort_positions();
     if (top.d_kernel) top.head.kernel_gradient(top.plan.batch, top.d_kernel, top.d_bias);
   };
   back.args.context = &top;
@@ -223,25 +236,32 @@ nb::tuple forward_and_back(int cell, int activation, int recurrent_activation, P
                       {[](void *p, const int32_t *rows, int n) { static_cast<Top *>(p)->head.run(rows, n); }, &top});
   }
   const nb::object states = want_states ? nb::object(nb::make_tuple(pass.final_h.give(), pass.final_c.give())) : nb::none();
-  return nb::make_tuple(top.head.loss(int(B)), logits.give(), pass.stash.give(), states, d_kernel.give(), d_bias.give_flat(),
+  return nb::make_tuple(top.head.loss(int(B)), logits.give(), gathers ? gathered.give() : pass.stash.give(),
+                        gathers ? first_row.give_flat() : nb::none(), states, d_kernel.give(), d_bias.give_flat(),
                         back.d_kernel.give(), back.d_bias.give(), back.frequent.give());
 }
 
 template <class T>
 nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel,
-                           Maybe<T> drop, std::optional<Ids> owner, Packed<T> stash, Packed<T> frequent, bool want_kernel,
-                           bool want_bias, bool want_values) {
+                           Maybe<T> drop, std::optional<Ids> owner, Packed<T> stash, std::optional<Ids> first_row,
+                           Packed<T> frequent, bool want_kernel, bool want_bias, bool want_values) {
   const CellInfo &info = cell_info(cell);
   require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
   require(kernel.ndim() == 2 && kernel.shape(0) == table.shape(1) && kernel.shape(1) > 0 &&
           kernel.shape(1) % info.gates == 0 && kernel.shape(1) / info.gates < most / 64, "kernel (D, G*H)");
   const int D = int(kernel.shape(0)), G = info.gates, H = int(kernel.shape(1) / G), lanes = kernels<T>().lanes;
   const int n = plan.values, Dp = padded(D, lanes);
-  require_aligned(table, rows, kernel, stash, frequent);
+  require_aligned(table, rows, kernel, stash, first_row, frequent);
   require(count_rows<T>(table, rows) == size_t(n), "rows (n,)");
   require(stash.ndim() == 2 && stash.shape(0) == size_t(plan.prefix) + plan.own &&
-          stash.shape(1) == size_t(info.slots) * padded(H, lanes), "stash (P+N, slots*Hp)");
-  plan.count_positions();
+          stash.shape(1) == size_t(first_row ? G : info.slots) * padded(H, lanes), "stash (P+N, slots*Hp), or gathered (P+N, G*Hp)");
+  if (first_row) {
+    const int32_t *first = first_row->data();
+    require(first_row->size() == size_t(n) + 1 && first[0] >= 0 && std::is_sorted(first, first + n + 1) &&
+            size_t(first[n]) <= stash.shape(0), "first_row (n+1,), rising, within the rows");
+  } else {
+    plan.count_positions();
+  }
   require(frequent.size() == 0 || (frequent.ndim() == 2 && frequent.shape(0) == size_t(plan.frequent_values) &&
           frequent.shape(1) == size_t(G) * padded(H, lanes)), "frequent (K, G*Hp), as backward gave it");
   const InputDropout<T> dropout = input_dropout<T>(drop, owner, n, G, D);
@@ -249,9 +269,10 @@ nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<
   New<T> d_values(want_values ? n : 0, Dp);
   {
     nb::gil_scoped_release release;
-    plan.sort_positions();
+    if (!first_row) plan.sort_positions();
     kernels<T>().project_backward({CellKind(cell), H, D, plan.view(), table.data(), size_t(table.stride(0)),
-                                   rows ? rows->data() : nullptr, kernel.data(), dropout, stash.data(), nullptr,
+                                   rows ? rows->data() : nullptr, kernel.data(), dropout, stash.data(),
+                                   first_row ? first_row->data() : nullptr, nullptr,
                                    frequent.size() ? frequent.data() : nullptr,
                                    want_kernel ? d_kernel.data : nullptr, want_bias ? d_bias.data : nullptr,
                                    want_values ? d_values.data : nullptr, size_t(Dp)});
@@ -277,7 +298,7 @@ template <class T> void bind(nb::module_ &m) {
         "want_kernel"_a, "want_states"_a);
   m.def("project_backward", &project_backward<T>, "cell"_a, "plan"_a, "table"_a.noconvert(),
         "rows"_a.noconvert().none(), "kernel"_a.noconvert(), "drop"_a.noconvert().none(), "owner"_a.noconvert().none(),
-        "stash"_a.noconvert(), "frequent"_a.noconvert(), "want_kernel"_a, "want_bias"_a,
+        "stash"_a.noconvert(), "first_row"_a.noconvert().none(), "frequent"_a.noconvert(), "want_kernel"_a, "want_bias"_a,
         "want_values"_a);
 }
 

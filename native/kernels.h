@@ -37,7 +37,15 @@ struct PlanView {
   const int32_t *frequent;   // (n,) which of them a value is, or -1
 };
 
+// Bytes of a recurrent kernel that the first cache holds beside what a step reads.
+constexpr size_t near_kernel = 48 << 10;
+
 constexpr int most_frequent_columns = 256;  // G*Hp up to which blocks of rows keep sums over frequent values
+constexpr int most_frequent = 512;          // there are not more frequent values
+constexpr int frequent_from(size_t positions) {
+  const size_t many = (positions + most_frequent - 1) / most_frequent;
+  return many < 16 ? 16 : int(many);
+}
 
 // What the features of each value are multiplied by before the product with a gate's kernel.
 template <class T> struct InputDropout {
@@ -75,6 +83,20 @@ template <class T> struct ForwardArgs {
   T *last;                    // out: (B, H) output of the last step by original row
 };
 
+// Gradients of pre-activations in the order of values, for project_backward: what a pass forward and back at once leaves of
+// the rows' own steps.
+template <class T> struct Gathered {
+  T *rows;             // out: (R, G*Hp), R <= P+N, packed as z; or null
+  int32_t *first_row;  // out: (n+1,): rows first_row[v] .. first_row[v+1]-1 are those of value v's positions, in order; of a
+                       // frequent value it is one row, their sum
+  int32_t *place;      // room: (P+N,)
+  int32_t *next;       // room: (n,)
+};
+
+// Numbers those rows (plan.cpp): fills first_row, and place (m,) with each position's row, or ~k where its value is the k-th
+// frequent one; frequent (most_frequent,): those values. Returns how many are frequent.
+int place_positions(const int32_t *value, size_t m, int n, int32_t *first_row, int32_t *place, int32_t *next, int32_t *frequent);
+
 template <class T> struct BackwardArgs {
   CellKind cell;
   Activation activation, recurrent_activation;
@@ -82,8 +104,8 @@ template <class T> struct BackwardArgs {
   PlanView plan;
   const T *recurrent_kernel;
   const T *drop;          // as in forward
-  const T *h, *c;         // as forward left them, everything kept
-  T *stash;               // in: as forward left it; out: gradients of the pre-activations
+  const T *h, *c;         // as forward left them, everything kept; with `gathered` only what is kept anyway
+  T *stash;               // in: as forward left it; out: gradients of the pre-activations; with `gathered` the prefix's
   const T *d_outputs;     // (1+P+N, d_ld) or null: gradients of the output rows
   size_t d_ld;
   const T *d_last;        // (B, H) by original row, or null
@@ -93,6 +115,7 @@ template <class T> struct BackwardArgs {
   T *d_h0, *d_c0;         // out: (S, H) or null
   T *d_h, *d_c;           // out: (1+P+N, Hp), what reached each state from above and from later steps, or null
   T *frequent;            // out: (K, G*Hp), sums of x's gradients over the positions of each frequent value, or null
+  Gathered<T> gathered;   // instead of stash and frequent, in a pass forward and back at once
   void (*meanwhile)(void *);  // what another thread may do beside the shared prefix, or null
   void *context;
 };
@@ -113,7 +136,8 @@ template <class T> struct ProjectBackwardArgs {
   const int32_t *rows;
   const T *kernel;
   InputDropout<T> drop;  // as in project: every value has one position
-  const T *stash;    // gradients of the pre-activations; or null, and then
+  const T *stash;    // gradients of the pre-activations: of all positions, or
+  const int32_t *first_row;  // (n+1,) as Gathered, if not null; or stash is null, and then
   const T *d_z;      // (n, G*H), the gradient of each value's projection
   const T *frequent; // (K, G*Hp), as backward gave it, or null
   T *d_kernel;       // out: (D, G*H) or null

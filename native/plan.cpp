@@ -107,7 +107,7 @@ void Plan::count_positions() {
   if (!bucket.empty()) return;
   std::vector<int32_t> ends, which(values, -1);
   count_by_value(value.data(), value.size(), values, ends);
-  const int many = std::max(16, int(value.size() / 512));  // at most 512 values are frequent
+  const int many = frequent_from(value.size());
   int found = 0;
   for (int v = 0; v < values; v++)
     if (ends[v + 1] - ends[v] >= many) which[v] = found++;
@@ -123,6 +123,30 @@ void Plan::sort_positions() {
   std::vector<int32_t> sorted;
   place_by_value(value.data(), value.size(), bucket, sorted);
   by_value.swap(sorted);
+}
+
+int place_positions(const int32_t *value, size_t m, int n, int32_t *first_row, int32_t *place, int32_t *next,
+                    int32_t *frequent) {
+  std::fill_n(next, n, 0);
+  for (size_t i = 0; i < m; i++) next[value[i]]++;
+  const int many = frequent_from(m);
+  int found = 0, row = 0;
+  for (int v = 0; v < n; v++) {
+    const int count = next[v];
+    first_row[v] = next[v] = row;
+    row += count;
+    if (count < many) continue;
+    row += 1 - count;
+    frequent[found] = v;
+    next[v] = ~found++;
+  }
+  first_row[n] = row;
+  for (size_t i = 0; i < m; i++) {  // without a branch: no processor guesses which value is frequent
+    const int32_t at = next[value[i]];
+    place[i] = at;
+    next[value[i]] = at + 1 - int32_t(uint32_t(at) >> 31);
+  }
+  return found;
 }
 
 std::vector<int32_t> Plan::out_index() const {

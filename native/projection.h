@@ -45,6 +45,7 @@ template <template <class> class Cell, class T> struct Projection {
     for (int v = first; v < last && args.d_z; v++)
       pack_row<T>(args.d_z + size_t(v) * G * H, {H, G, 0, G}, sums + size_t(v - first) * N);
     if (args.d_z) return;
+    if (args.first_row) return sum_gathered(first, last, sums);
     const int32_t *bucket = args.plan.bucket, *by_value = args.plan.by_value;
     const int positions = bucket[values];
     constexpr int together = 8, ahead = 12;
@@ -73,11 +74,26 @@ template <template <class> class Cell, class T> struct Projection {
     }
   }
 
+  // The same of rows that stand in the order of values: read on through, which processors notice by themselves.
+  void sum_gathered(int first, int last, T *sums) const {
+    constexpr int together = 8;
+    for (int v = first; v < last; v++, sums += N) {
+      const T *begin = args.stash + size_t(args.first_row[v]) * N, *end = args.stash + size_t(args.first_row[v + 1]) * N;
+      for (int j = 0; j < N; j += together * W) {
+        const int some = N - j < together * W ? (N - j) / W : together;
+        Vec<T> sum[together] = {};
+        for (const T *d = begin + j; d < end; d += N)
+          for (int m = 0; m < together; m++) sum[m] += load<T>(d + (m < some ? m : 0) * W);
+        for (int m = 0; m < some; m++) store<T>(sums + j + m * W, sum[m]);
+      }
+    }
+  }
+
   // The sums of all values, shared out by positions, whole values to a task.
   void sum_all(T *sums) const {
     if (args.d_z) return sum_positions(0, values, sums);
     constexpr int share = 512;
-    const int32_t *bucket = args.plan.bucket;
+    const int32_t *bucket = args.first_row ? args.first_row : args.plan.bucket;
     const auto first_value = [&](int64_t position) {  // first value whose positions start at `position` or later
       int low = 0, high = values;
       while (low < high) {

@@ -9,18 +9,25 @@ namespace UNROLLED_LEVEL {
 
 constexpr int most_block = 32;
 
+
 // Rows of a block: as many as the registers take when the weights stay in the first cache; more when weights come from
 // farther away, so that what is fetched serves more rows; fewer when there would be too few blocks to share out.
 // together: gates that go through the registers at once.
 template <class T> static int block_count(int rows, int H, int gates, int together) {
   const size_t bytes = size_t(H) * H * gates * sizeof(T);
   const int fit = rows_for(together);
-  int most = bytes <= (48 << 10) ? fit : bytes <= (512 << 10) ? 2 * fit : most_block;
+  int most = bytes <= unrolled::near_kernel ? fit : bytes <= (512 << 10) ? 2 * fit : most_block;
   if (most > most_block) most = most_block;
   const int parts = bytes <= (512 << 10) ? 4 : 2;
   const int few = (rows + parts - 1) / parts;
   if (most > few) most = few < 1 ? 1 : few;
   return (rows + most - 1) / most;
+}
+
+// In how many groups, some after others, the rows of a block go forward and back: of a few rows the second cache holds what
+// they keep for the way back. Fewer than three would not hide each other's latency.
+template <class T> static int groups_of(int rows, int H, int gates) {
+  return size_t(H) * H * gates * sizeof(T) <= unrolled::near_kernel && rows >= 6 ? 2 : 1;
 }
 
 // Whether rows of so many bytes are asked for: processors notice by themselves that they read on through long ones.
@@ -36,6 +43,12 @@ static inline Run own_run(const PlanView &plan, int q) {
   return {plan.prefix + plan.offset[q], plan.offset[q + 1] - plan.offset[q], plan.start[q]};
 }
 static inline Run prefix_run(const PlanView &plan) { return {0, plan.prefix, 1 + plan.prefix + plan.own}; }
+
+// Where the steps of a group's rows are kept, from its first position on; null: where positions of the whole batch stand.
+template <class T> struct OwnSteps {
+  T *h = nullptr, *c = nullptr;  // states after each position
+  T *stash = nullptr;
+};
 
 // The recurrent kernels in the order that a pass reads: for the way back transposed.
 template <template <class> class Cell, class T> struct PackedWeights {
@@ -73,11 +86,13 @@ template <template <class> class Cell, class T> struct Recurrence {
     const T *h_row(int i) const { return row_of(args.h, args.keep_h, i); }
     const T *c_row(int i) const { return args.c ? row_of(args.c, args.keep_c, i) : nullptr; }
 
-    void run(int n, const Run *runs, const int32_t *original) const {
-      with_activations<T>(w.activation, w.recurrent_activation, [&](const auto &act) { run_with(act, n, runs, original); });
+    void run(int n, const Run *runs, const int32_t *original, const OwnSteps<T> &own) const {
+      with_activations<T>(w.activation, w.recurrent_activation,
+                          [&](const auto &act) { run_with(act, n, runs, original, own); });
     }
 
-    template <class A> void run_with(const A &act, int n, const Run *runs, const int32_t *original) const {
+    template <class A>
+    void run_with(const A &act, int n, const Run *runs, const int32_t *original, const OwnSteps<T> &own) const {
       const PlanView &plan = args.plan;
       const int Hp = w.Hp;
       const T *x[most_block], *next[most_block], *h_prev[most_block], *c_prev[most_block];
@@ -89,16 +104,18 @@ template <template <class> class Cell, class T> struct Recurrence {
         for (int r = 0; r < n && w.apart; r++) dropped_rows[g][r] = masked + (size_t(r) * G + g) * Hp;
       }
       // Where each row's step s writes: s rows behind its first, or to one of two places in turn where nothing is kept.
-      const bool prefix = original == nullptr, keep_h = args.keep_h || prefix, keep_c = args.keep_c || prefix;
+      const bool prefix = original == nullptr;
+      const bool keep_h = args.keep_h || prefix || own.h, keep_c = args.keep_c || prefix || own.c;
       const int32_t *value[most_block];
       T *first_h[most_block], *first_c[most_block], *first_stash[most_block];
       for (int r = 0; r < n; r++) {
         const int i = runs[r].position;
+        const size_t at = size_t(i - runs[0].position) * Hp;  // of own steps
         T *spare = room + size_t(r) * Hp * (4 + slots);
         value[r] = plan.value + i;
-        first_h[r] = keep_h ? row_of(args.h, true, 1 + i) : spare;
-        first_c[r] = !args.c ? nullptr : keep_c ? row_of(args.c, true, 1 + i) : spare + 2 * Hp;
-        first_stash[r] = args.stash ? args.stash + size_t(i) * slots * Hp : spare + 4 * Hp;
+        first_h[r] = own.h ? own.h + at : keep_h ? row_of(args.h, true, 1 + i) : spare;
+        first_c[r] = !args.c ? nullptr : own.c ? own.c + at : keep_c ? row_of(args.c, true, 1 + i) : spare + 2 * Hp;
+        first_stash[r] = own.stash ? own.stash + at * slots : args.stash ? args.stash + size_t(i) * slots * Hp : spare + 4 * Hp;
         h_prev[r] = h_row(runs[r].start), c_prev[r] = c_row(runs[r].start);
         c[r] = nullptr;
       }
@@ -176,12 +193,12 @@ template <template <class> class Cell, class T> struct Recurrence {
     void prefix() {
       const Finished finished{prefix_done, args.plan.prefix};
       const Run run = prefix_run(args.plan);
-      forward.run(1, &run, nullptr);
+      forward.run(1, &run, nullptr, {});
     }
 
-    void block(int block) {
+    // Rows first .. last-1 of the order.
+    void rows(int first, int last, const OwnSteps<T> &own) {
       const PlanView &plan = args.plan;
-      const int first = share(plan.batch, block, blocks), last = share(plan.batch, block + 1, blocks);
       const int first_initial = 1 + plan.prefix + plan.own;
       Run runs[most_block];
       int needed = 0;
@@ -190,13 +207,16 @@ template <template <class> class Cell, class T> struct Recurrence {
         if (plan.start[q] < first_initial && plan.start[q] > needed) needed = plan.start[q];
       }
       while (__atomic_load_n(&prefix_done, __ATOMIC_ACQUIRE) < needed) unrolled::yield();
-      forward.run(last - first, runs, plan.order + first);
+      forward.run(last - first, runs, plan.order + first, own);
     }
   };
 
   static void forward(const ForwardArgs<T> &args) {
     Pass pass(args);
-    unrolled::parallel_for(pass.blocks + 1, [&](int task) { task == 0 ? pass.prefix() : pass.block(task - 1); });
+    unrolled::parallel_for(pass.blocks + 1, [&](int task) {
+      if (task == 0) return pass.prefix();
+      pass.rows(share(args.plan.batch, task - 1, pass.blocks), share(args.plan.batch, task, pass.blocks), {});
+    });
   }
 };
 

@@ -70,16 +70,24 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
     T *dh_prefix, *dc_prefix;  // (P+1, Hp): what is handed to the shared trajectory, by state row
     const StateMasks<T> &masks;
 
+    // State row i: with `gathered`, rows of own steps are not there (see recurrence.h: row_of).
+    const T *state_row(const T *base, int i) const {
+      const PlanView &plan = args.plan;
+      if (args.gathered.rows && i > plan.prefix + plan.own) i -= plan.own;
+      return base + size_t(i) * w.Hp;
+    }
+
     // products, sums: where the products over these steps, and x's gradients at frequent values, are added while what they
     // read is still near; or null. original: rows of the batch, or null for the prefix.
-    void run(int n, const Run *runs, T *const *dh, T *const *dc, const int32_t *original, T *products, T *sums) const {
+    void run(int n, const Run *runs, T *const *dh, T *const *dc, const int32_t *original, T *products, T *sums,
+             const OwnSteps<T> &own) const {
       with_activations<T>(w.activation, w.recurrent_activation,
-                          [&](const auto &act) { run_with(act, n, runs, dh, dc, original, products, sums); });
+                          [&](const auto &act) { run_with(act, n, runs, dh, dc, original, products, sums, own); });
     }
 
     template <class A>
     void run_with(const A &act, int n, const Run *runs, T *const *dh, T *const *dc, const int32_t *original, T *products,
-                  T *sums) const {
+                  T *sums, const OwnSteps<T> &own) const {
       const bool prefix = original == nullptr;
       const int Hp = w.Hp;
       int32_t done[most_waiting] = {};  // positions whose products are not added yet
@@ -90,7 +98,11 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
           add_dropped_products<Cell, T>(args, masks, waiting, [&](int j) { return done[j]; }, products, 0, G, 0, Hp);
         else if (products)
           add_products(args, w, waiting, [&](int j) { return passed[j]; }, products);
-        if (sums) add_frequent(done, waiting, sums);
+        const auto which = [&](int p) {
+          return args.gathered.rows ? ~args.gathered.place[done[p]] : args.plan.frequent[args.plan.value[done[p]]];
+        };
+        if (sums) add_frequent(passed, waiting, which, sums);
+        if (args.gathered.rows) put_others(done, passed, waiting);
         waiting = 0;
       };
       T *stash[most_block], *scratch[most_block], *first_stash[most_block];
@@ -101,9 +113,10 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
       for (int r = 0; r < n; r++) {
         const size_t i = runs[r].position;
         scratch[r] = room + size_t(r) * Hp * rooms;
-        first_stash[r] = args.stash + i * slots * Hp;
-        first_h[r] = args.h + i * Hp;
-        first_c[r] = args.c ? args.c + i * Hp : nullptr;
+        const size_t before = size_t(runs[r].position - runs[0].position) * Hp - Hp;  // of own steps
+        first_stash[r] = own.stash ? own.stash + (before + Hp) * slots : args.stash + i * slots * Hp;
+        first_h[r] = own.h ? own.h + before : args.h + i * Hp;
+        first_c[r] = !args.c ? nullptr : own.c ? own.c + before : args.c + i * Hp;
         c[r] = c_prev[r] = nullptr;
         if (w.apart && !prefix) drop[r] = masks.of_row(original[r]);
       }
@@ -117,10 +130,10 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
           done[waiting + r] = runs[r].position + s;
           stash[r] = first_stash[r] + at * slots;
           h[r] = first_h[r] + at + Hp;
-          h_prev[r] = s ? first_h[r] + at : args.h + size_t(runs[r].start) * Hp;
+          h_prev[r] = s ? first_h[r] + at : state_row(args.h, runs[r].start);
           if (args.c) {
             c[r] = first_c[r] + at + Hp;
-            c_prev[r] = s ? first_c[r] + at : args.c + size_t(runs[r].start) * Hp;
+            c_prev[r] = s ? first_c[r] + at : state_row(args.c, runs[r].start);
           }
           passed[waiting + r] = {h_prev[r], stash[r]};
           if (joined) join(runs[r].position + s, prefix, dh[r], dc[r]);
@@ -148,24 +161,39 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
       if (args.d_c) memcpy(args.d_c + (i + 1) * Hp, dc, sizeof(T) * Hp);
     }
 
-    void add_frequent(const int32_t *positions, int count, T *sums) const {
-      const int N = G * w.Hp;
-      int from[unrolled::most_frequent_columns / W];
-      for (int j = 0; j < N / W; j++) from[j] = Cell<T>::x_column(w.Hp, j / G, j % G);
-      int32_t at[most_waiting], which[most_waiting];
-      int found = 0;
-      for (int p = 0; p < count; p++) {  // without a branch: no processor guesses which word is frequent
-        at[found] = positions[p], which[found] = args.plan.frequent[args.plan.value[positions[p]]];
-        found += which[found] >= 0;
+    // Where the columns of x's gradients stand in a row of the stash.
+    struct Columns {
+      int count = 0, from[unrolled::most_frequent_columns / W];
+      explicit Columns(int Hp) {
+        for (; count < G * Hp / W; count++) from[count] = Cell<T>::x_column(Hp, count / G, count % G);
       }
-      for (int p = 0; p < found; p++) {
-        const T *d = args.stash + size_t(at[p]) * slots * w.Hp;
-        T *to = sums + size_t(which[p]) * N;
-        for (int j = 0; j < N / W; j++) store<T>(to + j * W, load<T>(to + j * W) + load<T>(d + from[j]));
+    };
+
+    // Adds x's gradients over steps to the sums of frequent values; which(p): of the how manyth, or negative.
+    template <class F> void add_frequent(const Passed *passed, int count, const F &which, T *sums) const {
+      const Columns columns(w.Hp);
+      int at[most_waiting], found = 0;
+      for (int p = 0; p < count; p++) at[found] = p, found += which(p) >= 0;  // without a branch: no processor guesses it
+      for (int k = 0; k < found; k++) {
+        const T *d = passed[at[k]].stash;
+        T *to = sums + size_t(which(at[k])) * columns.count * W;
+        for (int j = 0; j < columns.count; j++) store<T>(to + j * W, load<T>(to + j * W) + load<T>(d + columns.from[j]));
       }
     }
 
-    void block(int first, int last, T *products, T *sums) const {
+    // The same of other values to their rows.
+    void put_others(const int32_t *positions, const Passed *passed, int count) const {
+      const Columns columns(w.Hp);
+      int at[most_waiting], found = 0;
+      for (int p = 0; p < count; p++) at[found] = p, found += args.gathered.place[positions[p]] >= 0;
+      for (int k = 0; k < found; k++) {
+        const T *d = passed[at[k]].stash;
+        T *to = args.gathered.rows + size_t(args.gathered.place[positions[at[k]]]) * columns.count * W;
+        for (int j = 0; j < columns.count; j++) stream<T>(to + j * W, load<T>(d + columns.from[j]));
+      }
+    }
+
+    void rows(int first, int last, T *products, T *sums, const OwnSteps<T> &own) const {
       const PlanView &plan = args.plan;
       Run runs[most_block];
       T *dh[most_block], *dc[most_block];
@@ -181,7 +209,7 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
         if (args.d_last && plan.last_row[b])
           for (int u = 0; u < H; u++) dh[r][u] += args.d_last[b * H + u];
       }
-      run(last - first, runs, dh, dc, plan.order + first, products, sums);
+      run(last - first, runs, dh, dc, plan.order + first, products, sums, own);
     }
   };
 
@@ -197,9 +225,14 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
     const int Hp = w.Hp, blocks = block_count<T>(plan.batch, w.H, G, w.apart ? 1 : G);
     const size_t size = products_size(w.H, Hp), prefix_size = size_t(plan.prefix + 1) * Hp;
     const bool by_block = size * sizeof(T) <= (512 << 10);
-    const size_t frequent = args.frequent ? size_t(plan.frequent_values) * G * Hp : 0;
+    const bool gathers = args.gathered.rows != nullptr;
+    const int positions = plan.prefix + plan.own;
+    size_t frequent = args.frequent ? size_t(plan.frequent_values) * G * Hp : 0;  // entries of sums; see number
+    int32_t frequent_value[unrolled::most_frequent];
+    int numbered = 0;
     const Scratch<T> starts{size_t(plan.batch) * Hp * 2}, joined{2 * prefix_size};
-    const Scratch<T> partial{by_block ? (blocks + 1) * size : size}, sums{(blocks + 1) * frequent};  // the prefix's first
+    const Scratch<T> partial{by_block ? (blocks + 1) * size : size};  // the prefix's first
+    const Scratch<T> sums{(blocks + 1) * (gathers ? most_frequent_entries() : frequent)};
     StateMasks<T> masks{args.drop, plan, G, w.H, Hp};
     const Backward backward{args, w, starts, starts + size_t(plan.batch) * Hp, joined, joined + prefix_size, masks};
 
@@ -208,10 +241,36 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
     }
     Pass(const Pass &) = delete;
 
-    void block(int block) const {
-      T *products = by_block ? zeros(partial + (block + 1) * size, size) : nullptr;
-      T *own_sums = frequent ? zeros(sums + (block + 1) * frequent, frequent) : nullptr;
-      backward.block(share(plan.batch, block, blocks), share(plan.batch, block + 1, blocks), products, own_sums);
+    size_t most_frequent_entries() const {
+      const int most = positions / unrolled::frequent_from(positions);
+      return size_t(most < plan.values ? most : plan.values) * G * Hp;
+    }
+
+    // Where gradients are gathered: gives positions their rows, which blocks wait for before they go back.
+    void number() {
+      const unrolled::Gathered<T> &to = args.gathered;
+      frequent = size_t(unrolled::place_positions(plan.value, positions, plan.values, to.first_row, to.place, to.next,
+                                                  frequent_value)) * G * Hp;
+      __atomic_store_n(&numbered, 1, __ATOMIC_RELEASE);
+    }
+
+    // f(first, last) for each group of the rows of a block.
+    template <class F> void each_group(int block, const F &f) const {
+      const int first = share(plan.batch, block, blocks), rows = share(plan.batch, block + 1, blocks) - first;
+      const int groups = groups_of<T>(rows, w.H, G);
+      for (int group = 0; group < groups; group++) f(first + share(rows, group, groups), first + share(rows, group + 1, groups));
+    }
+
+    // before(first, last): what must happen before a group of rows can go back.
+    template <class F> void block(int block, const OwnSteps<T> &own, const F &before) const {
+      T *products = by_block ? zeros(partial + (block + 1) * size, size) : nullptr, *own_sums = nullptr;
+      each_group(block, [&](int first, int last) {
+        before(first, last);
+        while (gathers && !__atomic_load_n(&numbered, __ATOMIC_ACQUIRE)) unrolled::yield();
+        if (frequent && !own_sums) own_sums = zeros(sums + (block + 1) * frequent, frequent);
+        backward.rows(first, last, products, own_sums, own);
+      });
+      streamed();
     }
 
     void to_initial(int s, const T *dh, const T *dc) const {
@@ -247,7 +306,8 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
       Scratch<T> carried(size_t(2) * Hp);
       zeros(carried, 2 * Hp);
       T *dh[1] = {carried}, *dc[1] = {carried + Hp};
-      backward.run(1, &run, dh, dc, nullptr, by_block ? partial.p : nullptr, frequent ? sums.p : nullptr);
+      backward.run(1, &run, dh, dc, nullptr, by_block ? partial.p : nullptr, frequent ? sums.p : nullptr, {});
+      streamed();
       to_initial(0, dh[0], dc[0]);
     }
 
@@ -264,7 +324,10 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
         if (task == 2 && by_block) add_up(partial + size, size);
         if (task == 3 && frequent) add_up(sums + frequent, frequent);
       });
-      for (size_t j = 0; j < frequent; j++) args.frequent[j] = sums[j] + sums[frequent + j];
+      for (size_t row = 0, N = size_t(G) * Hp; row < frequent; row += N) {
+        T *to = gathers ? args.gathered.rows + args.gathered.first_row[frequent_value[row / N]] * N : args.frequent + row;
+        for (size_t j = 0; j < N; j++) to[j] = sums[row + j] + sums[frequent + row + j];
+      }
       if (by_block)
         for (size_t j = 0; j < size; j++) partial[j] += partial[size + j];
       else
@@ -290,20 +353,35 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
 
   static void backward(const BackwardArgs<T> &args) {
     const Pass pass(args);
-    unrolled::parallel_for(pass.blocks, [&](int block) { pass.block(block); });
+    unrolled::parallel_for(pass.blocks, [&](int block) { pass.block(block, {}, [](int, int) {}); });
     pass.finish();
   }
 
-  // Forward and back, a block of rows at a time while its stash is near: where `above` needs no other rows.
+  // Forward and back, some rows at a time while what they keep is near: where `above` needs no other rows. If gradients are
+  // gathered, all that rows keep of their own steps stands in memory that the next rows use again.
   static void both(const ForwardArgs<T> &forward_args, const BackwardArgs<T> &args, const Above &above) {
     typename Recurrence<Cell, T>::Pass forward(forward_args);
-    const Pass pass(args);
-    unrolled::parallel_for(pass.blocks + 1, [&](int task) {
+    Pass pass(args);
+    const int *offset = args.plan.offset, Hp = pass.Hp;
+    size_t most = 0;  // positions of a group
+    for (int block = 0; block < pass.blocks; block++)
+      pass.each_group(block, [&](int first, int last) {
+        const size_t own = offset[last] - offset[first];
+        if (own > most) most = own;
+      });
+    unrolled::parallel_for(pass.blocks + 2, [&](int task) {
       if (task == 0) return forward.prefix();
-      const int block = task - 1, first = share(args.plan.batch, block, pass.blocks);
-      forward.block(block);
-      above.run(above.context, args.plan.order + first, share(args.plan.batch, task, pass.blocks) - first);
-      pass.block(block);
+      if (task == 1) return pass.gathers ? pass.number() : void();
+      Scratch<T> room(pass.gathers ? (most * (slots + 2) + 2) * Hp : 0);
+      OwnSteps<T> own;
+      if (pass.gathers) {
+        own.stash = room, own.h = room + (most * slots + 1) * Hp;  // a row before each array's first is never read
+        if (args.c) own.c = own.h + (most + 1) * Hp;
+      }
+      pass.block(task - 2, own, [&](int first, int last) {
+        forward.rows(first, last, own);
+        above.run(above.context, args.plan.order + first, last - first);
+      });
     });
     pass.finish();
   }

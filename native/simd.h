@@ -50,6 +50,24 @@ template <class T> constexpr int width = Lanes<T>::W;
 
 template <class T> static inline Vec<T> load(const T *p) { return *(const typename Lanes<T>::loose *)p; }
 template <class T> static inline void store(T *p, Vec<T> v) { *(typename Lanes<T>::loose *)p = v; }
+// Past the caches, for what is not read again soon; p at a multiple of a vector. Afterwards, before another thread may read
+// it: streamed().
+template <class T> static inline void stream(T *p, Vec<T> v) {
+#if defined(__AVX512F__)
+  _mm512_stream_si512((__m512i *)p, (__m512i)v);
+#elif defined(__AVX2__)
+  _mm256_stream_si256((__m256i *)p, (__m256i)v);
+#elif defined(__x86_64__)
+  _mm_stream_si128((__m128i *)p, (__m128i)v);
+#else
+  store<T>(p, v);
+#endif
+}
+static inline void streamed() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
 // x in every lane. Written as x - 0, which is x for every x; 0 + x is not, for -0, and would cost an addition.
 template <class T> static inline Vec<T> all(T x) { return x - Vec<T>{}; }
 

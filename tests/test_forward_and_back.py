@@ -112,6 +112,36 @@ def test_same_bits_at_every_level_and_for_any_threads(on: str, dtype: str, rng: 
                     np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize("on", _native.levels())
+@pytest.mark.parametrize("cell", CELLS)
+def test_same_bits_where_some_words_are_frequent(
+    cell: str, on: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, native = [], _native.project_backward
+
+    def spy(cell: int, plan: Any, *arguments: Any) -> Any:
+        if arguments[6] is not None:
+            rows.append((plan.row_steps, np.diff(arguments[6])))
+        return native(cell, plan, *arguments)
+
+    monkeypatch.setattr(_native, "project_backward", spy)
+    share = 1 / np.arange(1, V) ** 3
+    x = rng.choice(np.arange(1, V), (64, 20), p=share / share.sum())
+    x[np.arange(20) < rng.integers(0, 20, (64, 1))] = 0
+    batches = [(x, rng.integers(0, 2, 64))] * 2
+    model = model_of(cell)
+    model.compile("rmsprop", "binary_crossentropy")
+    with level(on):
+        expected = one_after_another(copy.deepcopy(model), batches)
+        for count in (1, 2, 4):
+            with threads(count):
+                for one, two in zip(train(copy.deepcopy(model), batches), expected, strict=True):
+                    np.testing.assert_array_equal(one, two)
+    steps, of_words = rows[0]
+    assert len(rows) == 6 and 1 < of_words.max() < 16  # places from which on a word is frequent: then it has one row
+    assert of_words.sum() < steps / 2
+
+
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum"])
 @pytest.mark.parametrize("weighed", [False, True])
 def test_weights_reduction_and_smoothing(

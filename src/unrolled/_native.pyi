@@ -76,7 +76,7 @@ def forward_and_back(
     weight: float,
     want_kernel: bool,
     want_states: bool,
-) -> tuple[float, Array, Array, tuple[Array, Array] | None, Array, Array, Array, Array, Array]: ...
+) -> tuple[float, Array, Array, Array | None, tuple[Array, Array] | None, Array, Array, Array, Array, Array]: ...
 def backward(
     cell: int,
     activation: int,
@@ -102,6 +102,7 @@ def project_backward(
     drop: Array | None,
     owner: Array | None,
     stash: Array,
+    first_row: Array | None,
     frequent: Array,
     want_kernel: bool,
     want_bias: bool,

@@ -225,12 +225,12 @@ class Recurrent(Layer):
         sequence, states, factors = self._begin(x, mode, None)
         plan, values, asked = self._asked(sequence, states, factors)
         weights, weight = (head.weights, 0.0) if isinstance(head.weights, np.ndarray) else (None, head.weights)
-        loss, logits, d_z, ended, d_top, d_top_bias, *of_states = _native.forward_and_back(
+        loss, logits, d_z, first_row, ended, d_top, d_top_bias, *of_states = _native.forward_and_back(
             *asked, head.kernel, head.bias, head.labels, head.softmax, weights, weight, head.learns, self.stateful,
         )  # fmt: skip
         if ended is not None:
             self.states = list(ended[: self.kind.states])
-        d_x = self._project_back(sequence, plan, values, factors, d_z, of_states, gradients, mode)
+        d_x = self._project_back(sequence, plan, values, factors, d_z, first_row, of_states, gradients, mode)
         return HeadPass(loss, logits, d_top, d_top_bias, d_x)
 
     def _begin(self, x: Any, mode: Mode, initial_state: Any) -> tuple[Sequence, list[Array] | None, Factors]:
@@ -312,22 +312,23 @@ class Recurrent(Layer):
             watched(),
         )  # fmt: skip
         report("back", self, x=x, ran=ran, d_h=d_h_all, d_c=d_c_all, d_out=d_out)
-        d_x = self._project_back(x, ran.plan, ran.values, ran.factors, stash, of_states, gradients, mode)
+        d_x = self._project_back(x, ran.plan, ran.values, ran.factors, stash, None, of_states, gradients, mode)
         return d_x, [d_h0, d_c0][: kind.states]
 
     def _project_back(
-        self, x: Sequence, plan: _native.Plan, values: Values, factors: Factors, d_z: Array, of_states: list[Array],
-        gradients: Gradients, mode: Mode,
+        self, x: Sequence, plan: _native.Plan, values: Values, factors: Factors, d_z: Array, first_row: MaybeArray,
+        of_states: list[Array], gradients: Gradients, mode: Mode,
     ) -> Array | None:  # fmt: skip
         """Add all gradients of the layer, from those of the pre-activations; returns d_x.
 
-        d_z: the stash after the way back; of_states: d_recurrent_kernel, d_recurrent_bias, sums at frequent values.
+        d_z: the stash after the way back, or gathered, with first_row (see native/kernels.h); of_states:
+        d_recurrent_kernel, d_recurrent_bias, sums at frequent values.
         """
         kind, learns = self.kind, self.kernel.trainable
         d_recurrent, d_recurrent_bias, frequent = of_states
         d_kernel, d_bias, d_x = _native.project_backward(
-            kind.number, plan, x.table, values.rows, self.kernel.value, factors.input, values.owner, d_z, frequent,
-            learns, learns and self.bias is not None, mode.input_gradient,
+            kind.number, plan, x.table, values.rows, self.kernel.value, factors.input, values.owner, d_z, first_row,
+            frequent, learns, learns and self.bias is not None, mode.input_gradient,
         )  # fmt: skip
         if mode.input_gradient and values.distinct is not None:
             d_x = sum_rows(d_x, values.distinct, x.n)
