@@ -41,7 +41,7 @@ struct PlanView {
 constexpr size_t near_kernel = 48 << 10;
 
 constexpr int most_frequent_columns = 256;  // G*Hp up to which blocks of rows keep sums over frequent values
-constexpr int most_frequent = 512;          // there are not more frequent values
+constexpr int most_frequent = 1024;          // there are not more frequent values
 constexpr int frequent_from(size_t positions) {
   const size_t many = (positions + most_frequent - 1) / most_frequent;
   return many < 16 ? 16 : int(many);

@@ -27,7 +27,7 @@ template <class T> static int block_count(int rows, int H, int gates, int togeth
 // In how many groups, some after others, the rows of a block go forward and back: of a few rows the second cache holds what
 // they keep for the way back. Fewer than three would not hide each other's latency.
 template <class T> static int groups_of(int rows, int H, int gates) {
-  return size_t(H) * H * gates * sizeof(T) <= unrolled::near_kernel && rows >= 6 ? 2 : 1;
+  return size_t(H) * H * gates * sizeof(T) <= unrolled::near_kernel && rows >= 5 ? 2 : 1;
 }
 
 // Whether rows of so many bytes are asked for: processors notice by themselves that they read on through long ones.
