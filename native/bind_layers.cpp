@@ -6,6 +6,17 @@
 namespace unrolled {
 namespace {
 
+template <class I> size_t zeros_first(const I *row, size_t T) {
+  constexpr size_t together = 16;  // padding is long: any compiler makes vectors of this
+  size_t first = 0;
+  for (; first + together <= T; first += together) {
+    I any = 0;
+    for (size_t j = 0; j < together; j++) any |= row[first + j];
+    if (any != 0) break;
+  }
+  while (first < T && row[first] == 0) first++;
+  return first;
+}
 // Distinct ids in the order of their first appearance (rows), each place's number in them (index), and the zeros that stand
 // first and last in every row. An id outside [0, V) gives (None, its place).
 template <class I> nb::tuple distinct(nb::ndarray<const I, nb::ndim<2>, nb::c_contig, nb::device::cpu> ids, int V) {
@@ -26,8 +37,8 @@ template <class I> nb::tuple distinct(nb::ndarray<const I, nb::ndim<2>, nb::c_co
   for (size_t b = 0; b < B; b++) {
     const I *row = id + b * T;
     int32_t *to = index.data + b * T;
-    size_t first = 0, last = 0;
-    while (first < T && row[first] == 0) first++;
+    const size_t first = zeros_first(row, T);
+    size_t last = 0;
     while (last < T && row[T - 1 - last] == 0) last++;
     lead.data[b] = int32_t(first), trail.data[b] = int32_t(last);
     if (first > 0 && V > 0) std::fill(to, to + first, number(0));

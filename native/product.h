@@ -157,11 +157,17 @@ static inline void outer_panel(const T *const *a, int M, const T *const *b, size
   }
 }
 
-// A buffer from the process's pool; freed with the scope.
+// Room for the length of a scope: its own if it is small, or a buffer from the process's pool, whose lock takes longer than
+// what small products do there.
 template <class T> struct Scratch {
+  static constexpr size_t small = 2304;  // bytes
+  alignas(64) char own[small];
   T *p;
-  explicit Scratch(size_t n) : p(static_cast<T *>(unrolled::take_buffer(n + 1, sizeof(T)))) {}
-  ~Scratch() { unrolled::give_buffer(p); }
+  explicit Scratch(size_t n)
+      : p(n <= small / sizeof(T) ? reinterpret_cast<T *>(own) : static_cast<T *>(unrolled::take_buffer(n, sizeof(T)))) {}
+  ~Scratch() {
+    if (reinterpret_cast<char *>(p) != own) unrolled::give_buffer(p);
+  }
   Scratch(const Scratch &) = delete;
   Scratch &operator=(const Scratch &) = delete;
   operator T *() const { return p; }

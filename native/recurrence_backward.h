@@ -69,6 +69,7 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
     T *dh_start, *dc_start;  // (B, Hp) by place in the order: gradients of the states that rows start from
     T *dh_prefix, *dc_prefix;  // (P+1, Hp): what is handed to the shared trajectory, by state row
     const StateMasks<T> &masks;
+    int *prefix_left;  // steps of the shared prefix that have not gone back
 
     // State row i: with `gathered`, rows of own steps are not there (see recurrence.h: row_of).
     const T *state_row(const T *base, int i) const {
@@ -94,15 +95,7 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
       Passed passed[most_waiting];
       int waiting = 0;
       const auto add_waiting = [&] {
-        if (products && w.apart)
-          add_dropped_products<Cell, T>(args, masks, waiting, [&](int j) { return done[j]; }, products, 0, G, 0, Hp);
-        else if (products)
-          add_products(args, w, waiting, [&](int j) { return passed[j]; }, products);
-        const auto which = [&](int p) {
-          return args.gathered.rows ? ~args.gathered.place[done[p]] : args.plan.frequent[args.plan.value[done[p]]];
-        };
-        if (sums) add_frequent(passed, waiting, which, sums);
-        if (args.gathered.rows) put_others(done, passed, waiting);
+        if (!prefix) add_steps(done, passed, waiting, products, sums);
         waiting = 0;
       };
       T *stash[most_block], *scratch[most_block], *first_stash[most_block];
@@ -141,8 +134,39 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
         Cell<T>::backward(act, w, {active, ahead, stash, h_prev, c_prev, h, c, dh, dc, scratch, drop});
         waiting += active;
         if (waiting >= together) add_waiting();
+        if (prefix) __atomic_store_n(prefix_left, s, __ATOMIC_RELEASE);
       }
       add_waiting();
+    }
+
+    // What steps that went back add: to the products that give d_recurrent_kernel, and x's gradients.
+    void add_steps(const int32_t *done, const Passed *passed, int count, T *products, T *sums) const {
+      if (products && w.apart)
+        add_dropped_products<Cell, T>(args, masks, count, [&](int j) { return done[j]; }, products, 0, G, 0, w.Hp);
+      else if (products)
+        add_products(args, w, count, [&](int j) { return passed[j]; }, products);
+      const auto which = [&](int p) {
+        return args.gathered.rows ? ~args.gathered.place[done[p]] : args.plan.frequent[args.plan.value[done[p]]];
+      };
+      if (sums) add_frequent(passed, count, which, sums);
+      if (args.gathered.rows) put_others(done, passed, count);
+    }
+
+    // The same of the shared prefix, behind the thread in which it runs.
+    void add_prefix(T *products, T *sums) const {
+      const Run run = prefix_run(args.plan);
+      int32_t done[together];
+      Passed passed[together];
+      for (int last = run.length; last > 0; last -= together) {
+        const int count = last < together ? last : together;
+        while (__atomic_load_n(prefix_left, __ATOMIC_ACQUIRE) > last - count) unrolled::yield();
+        for (int j = 0; j < count; j++) {
+          const int i = done[j] = last - 1 - j;
+          passed[j] = {state_row(args.h, i ? i : run.start), args.stash + size_t(i) * slots * w.Hp};
+        }
+        add_steps(done, passed, count, products, sums);
+      }
+      streamed();
     }
 
     // Adds what reaches the state after position i from above and, for the shared trajectory, from the rows that left it there.
@@ -229,12 +253,12 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
     const int positions = plan.prefix + plan.own;
     size_t frequent = args.frequent ? size_t(plan.frequent_values) * G * Hp : 0;  // entries of sums; see number
     int32_t frequent_value[unrolled::most_frequent];
-    int numbered = 0;
+    int numbered = 0, prefix_left = plan.prefix;
     const Scratch<T> starts{size_t(plan.batch) * Hp * 2}, joined{2 * prefix_size};
     const Scratch<T> partial{by_block ? (blocks + 1) * size : size};  // the prefix's first
     const Scratch<T> sums{(blocks + 1) * (gathers ? most_frequent_entries() : frequent)};
     StateMasks<T> masks{args.drop, plan, G, w.H, Hp};
-    const Backward backward{args, w, starts, starts + size_t(plan.batch) * Hp, joined, joined + prefix_size, masks};
+    const Backward backward{args, w, starts, starts + size_t(plan.batch) * Hp, joined, joined + prefix_size, masks, &prefix_left};
 
     explicit Pass(const BackwardArgs<T> &args) : args(args) {
       if (w.apart) masks.find_owners(plan);
@@ -298,17 +322,20 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
       }
     }
 
-    void prefix() const {
-      zeros(partial, size);
-      zeros(sums, frequent);
+    void prefix() {
+      const typename Recurrence<Cell, T>::Finished finished{prefix_left, 0};
+      hand_over_starts();
       if (plan.prefix == 0) return;
       const Run run = prefix_run(plan);
       Scratch<T> carried(size_t(2) * Hp);
       zeros(carried, 2 * Hp);
       T *dh[1] = {carried}, *dc[1] = {carried + Hp};
-      backward.run(1, &run, dh, dc, nullptr, by_block ? partial.p : nullptr, frequent ? sums.p : nullptr, {});
-      streamed();
+      backward.run(1, &run, dh, dc, nullptr, nullptr, nullptr, {});
       to_initial(0, dh[0], dc[0]);
+    }
+    void add_prefix() const {
+      T *products = zeros(partial, size), *own_sums = zeros(sums, frequent);
+      backward.add_prefix(by_block ? products : nullptr, frequent ? own_sums : nullptr);
     }
 
     void add_up(T *of_blocks, size_t entries) const {  // the first block's own become all blocks'
@@ -316,13 +343,15 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
         for (size_t j = 0; j < entries; j++) of_blocks[j] += of_blocks[block * entries + j];
     }
 
-    // The prefix runs in one thread, on what rows hand over. Beside it the blocks' sums are added up, in the order of blocks.
-    void finish() const {
-      unrolled::parallel_for(4, [&](int task) {
-        if (task == 0) hand_over_starts(), prefix();
+    // The prefix runs in one thread, on what rows hand over. Beside it the blocks' sums are added up, in the order of blocks,
+    // and then what the prefix itself adds.
+    void finish() {
+      unrolled::parallel_for(5, [&](int task) {
+        if (task == 0) prefix();
         if (task == 1 && args.meanwhile) args.meanwhile(args.context);
         if (task == 2 && by_block) add_up(partial + size, size);
         if (task == 3 && frequent) add_up(sums + frequent, frequent);
+        if (task == 4) add_prefix();
       });
       for (size_t row = 0, N = size_t(G) * Hp; row < frequent; row += N) {
         T *to = gathers ? args.gathered.rows + args.gathered.first_row[frequent_value[row / N]] * N : args.frequent + row;
@@ -352,7 +381,7 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
   };
 
   static void backward(const BackwardArgs<T> &args) {
-    const Pass pass(args);
+    Pass pass(args);
     unrolled::parallel_for(pass.blocks, [&](int block) { pass.block(block, {}, [](int, int) {}); });
     pass.finish();
   }
