@@ -237,6 +237,11 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
     }
   };
 
+  // As many entries, or those of a huge page, which saves misses of the page table where most of it is used.
+  static size_t in_one_page(size_t entries) {
+    constexpr size_t page = (size_t(2) << 20) / sizeof(T);
+    return entries < page / 4 || entries > page ? entries : page;
+  }
   static T *zeros(T *first, size_t entries) { return static_cast<T *>(memset(first, 0, sizeof(T) * entries)); }
 
   // A way back cut into tasks: the blocks of the pass forward, in any order; then `finish`.
@@ -401,7 +406,7 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
     unrolled::parallel_for(pass.blocks + 2, [&](int task) {
       if (task == 0) return forward.prefix();
       if (task == 1) return pass.gathers ? pass.number() : void();
-      Scratch<T> room(pass.gathers ? (most * (slots + 2) + 2) * Hp : 0);
+      Scratch<T> room(pass.gathers ? in_one_page((most * (slots + 2) + 2) * Hp) : 0);
       OwnSteps<T> own;
       if (pass.gathers) {
         own.stash = room, own.h = room + (most * slots + 1) * Hp;  // a row before each array's first is never read
