@@ -1,11 +1,11 @@
 // Compiled once per instruction set: the table of kernels for float and double.
+#include "backward_pass.h"
 #include "cells/gru.h"
 #include "cells/gru_reset_before.h"
 #include "cells/lstm.h"
 #include "cells/simple_rnn.h"
 #include "pooling.h"
 #include "projection.h"
-#include "recurrence_backward.h"
 
 namespace UNROLLED_LEVEL {
 namespace {
@@ -45,7 +45,7 @@ template <class T> void forward(const ForwardArgs<T> &args) {
 template <class T> void backward(const BackwardArgs<T> &args) {
   switch (args.cell) {
 #define CELL(name, type, ...) \
-  case CellKind::name: return RecurrenceBackward<type, T>::backward(args);
+  case CellKind::name: return BackwardPass<type, T>::backward(args);
 #include "cells.def"
 #undef CELL
   }
@@ -53,7 +53,7 @@ template <class T> void backward(const BackwardArgs<T> &args) {
 template <class T> void both(const ForwardArgs<T> &forward, const BackwardArgs<T> &args, const unrolled::Above &above) {
   switch (args.cell) {
 #define CELL(name, type, ...) \
-  case CellKind::name: return RecurrenceBackward<type, T>::both(forward, args, above);
+  case CellKind::name: return BackwardPass<type, T>::both(forward, args, above);
 #include "cells.def"
 #undef CELL
   }

@@ -112,21 +112,6 @@ static inline void rows_product(int C, int n, const T *const *a, const T *b, int
   }
 }
 
-// The same for one row and C vectors: four sums for each, added at the end, since a sum alone waits for itself.
-template <class T, int C> static void lone_row_product(const T *a, const T *b, int K, const T *init, T *out) {
-  constexpr int W = width<T>, parts = 4;
-  Vec<T> sum[parts][C] = {};
-  for (int j = 0; j < C && init; j++) sum[0][j] = load<T>(init + j * W);
-  int k = 0;
-  for (; k + parts <= K; k += parts)
-#pragma GCC unroll 4
-    for (int p = 0; p < parts; p++, b += C * W)
-      for (int j = 0; j < C; j++) sum[p][j] += a[k + p] * load<T>(b + j * W);
-  for (; k < K; k++, b += C * W)
-    for (int j = 0; j < C; j++) sum[0][j] += a[k] * load<T>(b + j * W);
-  for (int j = 0; j < C; j++) store<T>(out + j * W, (sum[0][j] + sum[1][j]) + (sum[2][j] + sum[3][j]));
-}
-
 // out[m][j] += sum_k a[k][m] b[k][j] for R rows m and C vectors j.
 template <class T, int C, int R>
 static void outer_product_of(const T *const *a, size_t a_at, const T *const *b, size_t b_at, int K, T *out,

@@ -118,10 +118,6 @@ template <class T> static inline void take_gate(int Hp, int gates, int g, const 
 template <class T>
 static void state_gradient(const Weights<T> &w, const BackwardStep<T> &s, int gates, const T *const *init, T *const *out) {
   constexpr int W = width<T>;
-  if (!w.apart && s.n == 1 && w.Hp <= 2 * W) {  // the shared prefix, mostly
-    const auto product = w.Hp == W ? lone_row_product<T, 1> : lone_row_product<T, 2>;
-    return product(s.stash[0], w.packed, gates * w.Hp, init ? init[0] : nullptr, out[0]);
-  }
   if (!w.apart) return panels_product<T>(s.n, s.stash, gates * w.Hp, w.Hp, w.packed, init, out);
   T *dz[most_together], *d[most_together];
   for (int r = 0; r < s.n; r++) dz[r] = s.scratch[r] + w.Hp, d[r] = s.scratch[r] + 2 * w.Hp;
