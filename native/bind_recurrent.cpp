@@ -58,9 +58,9 @@ template <class T> void check_drop(const Maybe<T> &drop, const Plan &plan, const
   require(plan.prefix == 0, "under recurrent dropout rows share no prefix");
 }
 
-// What a pass forward keeps of the rows' own steps: nothing; all that the way back reads; or nothing that the kernels would
-// not keep by themselves, for a way back in the same call.
-enum class Keep { nothing, all, near };
+// What a pass forward keeps for the way back: nothing; states and stash of all steps; or of the shared prefix alone, where the
+// way back follows in the same call and the kernels themselves keep what it reads of the rows' own steps.
+enum class Keep { nothing, all, prefix };
 
 // A pass forward: its arguments, checked, and the arrays that it fills.
 template <class T> struct PassForward {
@@ -89,7 +89,8 @@ template <class T> struct PassForward {
     check_drop<T>(drop, plan, info, H);
     args = {CellKind(cell), a, ra, H, plan.view(), z.data(), recurrent_kernel.data(), data_or_null(recurrent_bias),
             data_or_null(h0), data_or_null(c0), data_or_null(drop), h.data, has_c ? c.data : nullptr,
-            keep == Keep::nothing ? nullptr : stash.data, keep_h, keep == Keep::all, final_h.data, has_c ? final_c.data : nullptr, last.data};
+            keep == Keep::nothing ? nullptr : stash.data, keep_h, keep == Keep::all, final_h.data,
+            has_c ? final_c.data : nullptr, last.data};
   }
   nb::tuple give() {
     return nb::make_tuple(h.give(), c.give(), stash.give(), last.give(), final_h.give(), final_c.give());
@@ -196,9 +197,10 @@ nb::tuple forward_and_back(int cell, int activation, int recurrent_activation, P
                            bool want_kernel, bool want_states) {
   const CellInfo &info = cell_info(cell);
   const size_t H = units_of(recurrent_kernel, info), B = plan.batch;
-  const bool gathers = !drop && H * H * info.gates * sizeof(T) <= near_kernel;
+  const bool gathers = !drop && H * H * info.gates * sizeof(T) <= near_kernel &&
+                       info.gates * padded(int(H), kernels<T>().lanes) <= most_frequent_columns;
   PassForward<T> pass(cell, activation, recurrent_activation, plan, z, recurrent_kernel, recurrent_bias, h0, c0, drop,
-                      gathers ? Keep::near : Keep::all, false);
+                      gathers ? Keep::prefix : Keep::all, false);
   require_aligned(kernel, bias, labels, weights);
   require(kernel.ndim() == 2 && kernel.shape(0) == H && kernel.shape(1) > 0 && kernel.shape(1) < most / 64, "kernel (H, K)");
   const size_t K = kernel.shape(1);
@@ -254,7 +256,8 @@ nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<
   require_aligned(table, rows, kernel, stash, first_row, frequent);
   require(count_rows<T>(table, rows) == size_t(n), "rows (n,)");
   require(stash.ndim() == 2 && stash.shape(0) == size_t(plan.prefix) + plan.own &&
-          stash.shape(1) == size_t(first_row ? G : info.slots) * padded(H, lanes), "stash (P+N, slots*Hp), or gathered (P+N, G*Hp)");
+          stash.shape(1) == size_t(first_row ? G : info.slots) * padded(H, lanes),
+          "stash (P+N, slots*Hp), or gathered (P+N, G*Hp)");
   if (first_row) {
     const int32_t *first = first_row->data();
     require(first_row->size() == size_t(n) + 1 && first[0] >= 0 && std::is_sorted(first, first + n + 1) &&

@@ -49,8 +49,8 @@ template <class T> struct Head {
   ProjectBackwardArgs<T> way_back(int n, const int32_t *rows, const T *d_z, T *d_kernel, T *d_bias, T *d_x, size_t ld) const {
     PlanView one_position_each{};
     one_position_each.values = n;
-    return {CellKind::simple_rnn, K, H, one_position_each, last, size_t(H), rows, kernel, no_dropout, nullptr, nullptr, d_z, nullptr,
-            d_kernel, d_bias, d_x, ld};
+    return {CellKind::simple_rnn, K, H, one_position_each, last, size_t(H), rows, kernel, no_dropout, nullptr, nullptr, d_z,
+            nullptr, d_kernel, d_bias, d_x, ld};
   }
 };
 
