@@ -139,21 +139,21 @@ template <template <class> class Cell, class T> struct BackwardPass {
   // Large layers: all positions at once, cut by columns.
   void all_products() const {
     constexpr int panel = 4 * panel_columns * W;
-    const int all = plan.prefix + plan.own, panels = (Hp + panel - 1) / panel;  // panels of a gate
+    const int panels = (Hp + panel - 1) / panel;  // of a gate
     const auto passed = [&](int i) {
       return typename Loop::Passed{args.h + size_t(plan.previous[i]) * Hp, args.stash + size_t(i) * slots * Hp};
     };
     unrolled::parallel_for(w.apart ? G * panels : (G * Hp + panel - 1) / panel, [&](int j) {
-      if (!w.apart) return Loop::add_products(args, w, all, passed, partial, j * panel, (j + 1) * panel);
+      if (!w.apart) return Loop::add_products(args, w, positions, passed, partial, j * panel, (j + 1) * panel);
       const int from = j % panels * panel, to = from + panel < Hp ? from + panel : Hp;
       const auto position = [](int i) { return i; };
-      add_dropped_products<Cell, T>(args, masks, all, position, partial, j / panels, j / panels + 1, from, to);
+      add_dropped_products<Cell, T>(args, masks, positions, position, partial, j / panels, j / panels + 1, from, to);
     });
   }
 
   // As many entries, or those of a huge page, which saves misses of the page table where most of it is used.
   static size_t in_one_page(size_t entries) {
-    constexpr size_t page = (size_t(2) << 20) / sizeof(T);
+    constexpr size_t page = unrolled::huge_page / sizeof(T);
     return entries < page / 4 || entries > page ? entries : page;
   }
   static T *zeros(T *first, size_t entries) { return static_cast<T *>(memset(first, 0, sizeof(T) * entries)); }

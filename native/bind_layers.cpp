@@ -6,6 +6,7 @@
 namespace unrolled {
 namespace {
 
+// How many zeros stand first in a row.
 template <class I> size_t zeros_first(const I *row, size_t T) {
   constexpr size_t together = 16;  // padding is long: any compiler makes vectors of this
   size_t first = 0;
@@ -17,6 +18,7 @@ template <class I> size_t zeros_first(const I *row, size_t T) {
   while (first < T && row[first] == 0) first++;
   return first;
 }
+
 // Distinct ids in the order of their first appearance (rows), each place's number in them (index), and the zeros that stand
 // first and last in every row. An id outside [0, V) gives (None, its place).
 template <class I> nb::tuple distinct(nb::ndarray<const I, nb::ndim<2>, nb::c_contig, nb::device::cpu> ids, int V) {

@@ -38,7 +38,7 @@ template <class T> nb::object numpy_array(const Owned<T> &from, size_t rows, siz
   return make(type_number<T>(), from.data, from.owner, 2, lengths, strides);
 }
 
-#define ARRAYS_OF(T)                                               \
+#define ARRAYS_OF(T)                                            \
   template nb::object numpy_array<T>(const Owned<T> &, size_t); \
   template nb::object numpy_array<T>(const Owned<T> &, size_t, size_t, size_t);
 ARRAYS_OF(int32_t)

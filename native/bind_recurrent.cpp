@@ -197,7 +197,7 @@ nb::tuple forward_and_back(int cell, int activation, int recurrent_activation, P
                            bool want_kernel, bool want_states) {
   const CellInfo &info = cell_info(cell);
   const size_t H = units_of(recurrent_kernel, info), B = plan.batch;
-  const bool gathers = !drop && H * H * info.gates * sizeof(T) <= near_kernel &&
+  const bool gathers = !drop && kernel_is_near<T>(H, info.gates) &&
                        info.gates * padded(int(H), kernels<T>().lanes) <= most_frequent_columns;
   PassForward<T> pass(cell, activation, recurrent_activation, plan, z, recurrent_kernel, recurrent_bias, h0, c0, drop,
                       gathers ? Keep::prefix : Keep::all, false);

@@ -37,11 +37,11 @@ struct PlanView {
   const int32_t *frequent;   // (n,) which of them a value is, or -1
 };
 
-// Bytes of a recurrent kernel that the first cache holds beside what a step reads.
-constexpr size_t near_kernel = 48 << 10;
+// Whether the first cache holds a recurrent kernel beside what a step reads.
+template <class T> constexpr bool kernel_is_near(size_t H, size_t gates) { return H * H * gates * sizeof(T) <= 48 << 10; }
 
 constexpr int most_frequent_columns = 256;  // G*Hp up to which blocks of rows keep sums over frequent values
-constexpr int most_frequent = 1024;          // there are not more frequent values
+constexpr int most_frequent = 1024;         // there are not more frequent values
 constexpr int frequent_from(size_t positions) {
   const size_t many = (positions + most_frequent - 1) / most_frequent;
   return many < 16 ? 16 : int(many);

@@ -16,7 +16,7 @@ constexpr int most_block = 32;
 template <class T> static int block_count(int rows, int H, int gates, int together) {
   const size_t bytes = size_t(H) * H * gates * sizeof(T);
   const int fit = rows_for(together);
-  int most = bytes <= unrolled::near_kernel ? fit : bytes <= (512 << 10) ? 2 * fit : most_block;
+  int most = unrolled::kernel_is_near<T>(H, gates) ? fit : bytes <= (512 << 10) ? 2 * fit : most_block;
   if (most > most_block) most = most_block;
   const int parts = bytes <= (512 << 10) ? 4 : 2;
   const int few = (rows + parts - 1) / parts;
@@ -27,7 +27,7 @@ template <class T> static int block_count(int rows, int H, int gates, int togeth
 // In how many groups, some after others, the rows of a block go forward and back: of a few rows the second cache holds what
 // they keep for the way back. Fewer than three would not hide each other's latency.
 template <class T> static int groups_of(int rows, int H, int gates) {
-  return size_t(H) * H * gates * sizeof(T) <= unrolled::near_kernel && rows >= 5 ? 2 : 1;
+  return unrolled::kernel_is_near<T>(H, gates) && rows >= 5 ? 2 : 1;
 }
 
 // Whether rows of so many bytes are asked for: processors notice by themselves that they read on through long ones.

@@ -93,7 +93,7 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
       Passed passed[most_waiting];
       int waiting = 0;
       const auto add_waiting = [&] {
-        if (!prefix) add_steps(done, passed, waiting, products, sums);
+        add_steps(done, passed, waiting, products, sums);
         waiting = 0;
       };
       T *stash[most_block], *scratch[most_block], *first_stash[most_block];
@@ -103,11 +103,11 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
       Scratch<T> room(size_t(n) * Hp * rooms);
       for (int r = 0; r < n; r++) {
         const size_t i = runs[r].position;
+        const size_t at = (i - runs[0].position) * Hp;  // of own steps
         scratch[r] = room + size_t(r) * Hp * rooms;
-        const size_t before = size_t(runs[r].position - runs[0].position) * Hp - Hp;  // of own steps
-        first_stash[r] = own.stash ? own.stash + (before + Hp) * slots : args.stash + i * slots * Hp;
-        first_h[r] = own.h ? own.h + before : args.h + i * Hp;
-        first_c[r] = !args.c ? nullptr : own.c ? own.c + before : args.c + i * Hp;
+        first_stash[r] = own.stash ? own.stash + at * slots : args.stash + i * slots * Hp;
+        first_h[r] = own.h ? own.h + at - Hp : args.h + i * Hp;
+        first_c[r] = !args.c ? nullptr : own.c ? own.c + at - Hp : args.c + i * Hp;
         c[r] = c_prev[r] = nullptr;
         if (w.apart && !prefix) drop[r] = masks.of_row(original[r]);
       }
@@ -130,9 +130,10 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
           if (joined) join(runs[r].position + s, prefix, dh[r], dc[r]);
         }
         Cell<T>::backward(act, w, {active, ahead, stash, h_prev, c_prev, h, c, dh, dc, scratch, drop});
-        waiting += active;
-        if (waiting >= together) add_waiting();
-        if (prefix) __atomic_store_n(prefix_left, s, __ATOMIC_RELEASE);
+        if (prefix)  // add_prefix follows
+          __atomic_store_n(prefix_left, s, __ATOMIC_RELEASE);
+        else if ((waiting += active) >= together)
+          add_waiting();
       }
       add_waiting();
     }

@@ -68,6 +68,7 @@ static inline void streamed() {
   _mm_sfence();
 #endif
 }
+
 // x in every lane. Written as x - 0, which is x for every x; 0 + x is not, for -0, and would cost an addition.
 template <class T> static inline Vec<T> all(T x) { return x - Vec<T>{}; }
 

@@ -136,7 +136,7 @@ struct BufferPool {
   }
 };
 BufferPool *buffers = nullptr;
-constexpr size_t header = 64, huge_page = size_t(1) << 21;
+constexpr size_t header = 64;
 constexpr size_t keep_bytes = size_t(1) << 28;
 
 // A forked child has no workers and perhaps a locked mutex: it starts with pools of its own.

@@ -24,6 +24,8 @@ void yield();  // for a task that waits for an earlier one (which then has start
 void set_threads(int n);  // n >= 1, the caller's thread included
 int get_threads();
 
+constexpr size_t huge_page = size_t(1) << 21;  // bytes of a buffer from which on it stands in such pages, where there are any
+
 // 64-byte aligned memory for count entries, kept and reused so that a training step does not fault in fresh pages.
 // Never null: throws std::bad_alloc, also for a product that no address can hold.
 void *take_buffer(size_t count, size_t entry_bytes);

@@ -63,6 +63,16 @@ def one_after_another(model: Sequential, batches: Any, **more: Any) -> list[np.n
         return train(model, batches, **more)
 
 
+def require_same_bits_for_any_threads(model: Sequential, batches: Any, on: str) -> None:
+    """At this level, copies of the model: one after another, and at once in 1, 2 and 4 threads."""
+    with level(on):
+        expected = one_after_another(copy.deepcopy(model), batches)
+        for count in (1, 2, 4):
+            with threads(count):
+                for one, two in zip(train(copy.deepcopy(model), batches), expected, strict=True):
+                    np.testing.assert_array_equal(one, two)
+
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "three classes": {"units": 3},
@@ -104,12 +114,7 @@ def test_same_bits_at_every_level_and_for_any_threads(on: str, dtype: str, rng: 
     model = Sequential([make_layer("lstm", 33, dtype=dtype), Dense(1, activation="sigmoid", dtype=dtype)])
     model.compile("rmsprop", "binary_crossentropy")
     model.build((None, None, D))
-    with level(on):
-        expected = one_after_another(copy.deepcopy(model), batches)
-        for count in (1, 2, 4):
-            with threads(count):
-                for one, two in zip(train(copy.deepcopy(model), batches), expected, strict=True):
-                    np.testing.assert_array_equal(one, two)
+    require_same_bits_for_any_threads(model, batches, on)
 
 
 @pytest.mark.parametrize("on", _native.levels())
@@ -131,12 +136,7 @@ def test_same_bits_where_some_words_are_frequent(
     batches = [(x, rng.integers(0, 2, 64))] * 2
     model = model_of(cell)
     model.compile("rmsprop", "binary_crossentropy")
-    with level(on):
-        expected = one_after_another(copy.deepcopy(model), batches)
-        for count in (1, 2, 4):
-            with threads(count):
-                for one, two in zip(train(copy.deepcopy(model), batches), expected, strict=True):
-                    np.testing.assert_array_equal(one, two)
+    require_same_bits_for_any_threads(model, batches, on)
     steps, of_words = rows[0]
     assert len(rows) == 6 and 1 < of_words.max() < 16  # places from which on a word is frequent: then it has one row
     assert of_words.sum() < steps / 2
