@@ -102,17 +102,20 @@ void catch_up(int rule, Changed<T> value, std::vector<Changed<T>> state, Pending
 }
 
 // One step on all parameters of one float type; state, rows, scale and pending steps by parameter. check: if gradients have
-// an entry that is not finite nothing is changed, and the last of them is returned; otherwise -1.
+// an entry that is not finite nothing is changed, and the last of them is returned; otherwise -1. later: the parameter whose
+// update may go on, if it takes long, until what is returned beside has finished; or -1.
 template <class T>
-int update(int rule, std::vector<Changed<T>> values, std::vector<std::vector<Changed<T>>> states,
-           std::vector<nb::ndarray<const T, nb::device::cpu>> gradients, std::vector<std::optional<Ids>> rows, double rate,
-           double decay, std::vector<double> scales, std::vector<double> constants,
-           std::vector<std::optional<Pending<T>>> pending, bool check) {
+nb::tuple update(int rule, std::vector<Changed<T>> values, std::vector<std::vector<Changed<T>>> states,
+                 std::vector<nb::ndarray<const T, nb::device::cpu>> gradients, std::vector<std::optional<Ids>> rows,
+                 double rate, double decay, std::vector<double> scales, std::vector<double> constants,
+                 std::vector<std::optional<Pending<T>>> pending, bool check, int later) {
   const size_t n = values.size();
   require(states.size() == n && gradients.size() == n && rows.size() == n && scales.size() == n && pending.size() == n,
           "lists differ in length");
+  require(later >= -1 && later < int(n), "later: a parameter, or -1");
   std::vector<UpdateArgs<T>> all;
   std::vector<std::vector<int32_t>> slots(n);
+  std::unique_ptr<Work> apart;
   for (size_t p = 0; p < n; p++) {
     UpdateArgs<T> args = rule_args<T>(rule, values[p], states[p], constants);
     args.rate = T(rate), args.decay = T(decay), args.scale = T(scales[p]);
@@ -122,21 +125,33 @@ int update(int rule, std::vector<Changed<T>> values, std::vector<std::vector<Cha
       take_pending(args, *pending[p], rows[p]);
       require(size_t(args.steps) < std::get<1>(*pending[p]).size(), "no room for one more rate");
     }
-    if (values[p].size() > 0) all.push_back(args);
-  }
-  std::vector<int> first_task(n + 1);
-  nb::gil_scoped_release release;
-  for (size_t p = n; check && p-- > 0;) {
     if (values[p].size() == 0) continue;
-    const bool whole = !rows[p];
-    const size_t columns = whole ? values[p].size() : gradients[p].shape(1), count = whole ? 1 : rows[p]->size();
-    if (!optimizers<T>().finite(gradients[p].data(), count, columns, whole ? columns : size_t(gradients[p].stride(0))))
-      return int(p);
+    if (int(p) == later) apart.reset(optimizers<T>().update_later(args));
+    if (int(p) != later || !apart) all.push_back(args);
   }
-  optimizers<T>().update(all.data(), int(all.size()), first_task.data());
-  for (const auto &steps : pending)
-    if (steps) std::get<1>(*steps).data()[std::get<2>(*steps).data()[0]++] = T(rate);
-  return -1;
+  std::any kept;
+  if (apart)
+    kept = std::make_tuple(values[later], states[later], gradients[later], rows[later], pending[later], std::move(slots[later]));
+  Later goes_on(apart.release(), std::move(kept));
+  std::vector<int> first_task(n + 1);
+  int bad = -1;
+  {
+    nb::gil_scoped_release release;
+    for (size_t p = n; check && bad < 0 && p-- > 0;) {
+      if (values[p].size() == 0) continue;
+      const bool whole = !rows[p];
+      const size_t columns = whole ? values[p].size() : gradients[p].shape(1), count = whole ? 1 : rows[p]->size();
+      if (!optimizers<T>().finite(gradients[p].data(), count, columns, whole ? columns : size_t(gradients[p].stride(0))))
+        bad = int(p);
+    }
+    if (bad < 0) {
+      optimizers<T>().update(all.data(), int(all.size()), first_task.data());
+      if (goes_on) goes_on.start();
+      for (const auto &steps : pending)
+        if (steps) std::get<1>(*steps).data()[std::get<2>(*steps).data()[0]++] = T(rate);
+    }
+  }
+  return nb::make_tuple(bad, bad < 0 ? goes_on.give() : nb::none());
 }
 
 // The first of these arrays (rows contiguous) that has an entry which is not finite, or -1.
@@ -175,7 +190,7 @@ template <class T> void bind(nb::module_ &m) {
   m.def("all_within", &all_within<T>, "array"_a.noconvert(), "low"_a, "high"_a);
   m.def("update", &update<T>, "rule"_a, "values"_a.noconvert(), "states"_a.noconvert(), "gradients"_a.noconvert(),
         "rows"_a.noconvert(), "rate"_a, "decay"_a, "scales"_a, "constants"_a, "pending"_a,
-        "check"_a = false);
+        "check"_a = false, "later"_a = -1);
   m.def("catch_up", &catch_up<T>, "rule"_a, "value"_a.noconvert(), "state"_a.noconvert(), "pending"_a,
         "constants"_a, "rows"_a.noconvert().none());
 }

@@ -30,9 +30,10 @@ InputDropout<T> input_dropout(const Maybe<T> &masks, const std::optional<Ids> &o
   return {int(masks->shape(1)), masks->data(), owner->data()};
 }
 
+// z, and the work that fills it.
 template <class T>
-nb::object project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel, Maybe<T> bias,
-                   Maybe<T> drop, std::optional<Ids> owner) {
+std::pair<nb::object, Later> begin_project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel,
+                                           Maybe<T> bias, Maybe<T> drop, std::optional<Ids> owner, bool later) {
   const CellInfo &info = cell_info(cell);
   require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
   require(units > 0 && size_t(units) < most / 64, "units: 1 to 2^25");
@@ -43,12 +44,26 @@ nb::object project(int cell, int units, Matrix<T> table, std::optional<Ids> rows
   const int n = int(count_rows<T>(table, rows));
   const InputDropout<T> dropout = input_dropout<T>(drop, owner, n, G, D);
   New<T> z(n, size_t(G) * padded(H, kernels<T>().lanes));
+  const ProjectArgs<T> args{CellKind(cell), H, D, n, table.data(), size_t(table.stride(0)), rows ? rows->data() : nullptr,
+                            kernel.data(), data_or_null(bias), dropout, z.data};
+  const nb::object out = z.give();
+  Later goes_on(later ? kernels<T>().project_later(args) : nullptr, std::make_tuple(table, rows, out));
   {
     nb::gil_scoped_release release;
-    kernels<T>().project({CellKind(cell), H, D, n, table.data(), size_t(table.stride(0)),
-                          rows ? rows->data() : nullptr, kernel.data(), data_or_null(bias), dropout, z.data});
+    goes_on ? goes_on.start() : kernels<T>().project(args);
   }
-  return z.give();
+  return {out, std::move(goes_on)};
+}
+template <class T>
+nb::object project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel, Maybe<T> bias,
+                   Maybe<T> drop, std::optional<Ids> owner) {
+  return begin_project<T>(cell, units, table, rows, kernel, bias, drop, owner, false).first;
+}
+template <class T>
+nb::tuple project_later(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel, Maybe<T> bias,
+                        Maybe<T> drop, std::optional<Ids> owner) {
+  auto [z, later] = begin_project<T>(cell, units, table, rows, kernel, bias, drop, owner, true);
+  return nb::make_tuple(z, later.give());
 }
 
 template <class T> void check_drop(const Maybe<T> &drop, const Plan &plan, const CellInfo &info, int H) {
@@ -243,17 +258,19 @@ nb::tuple forward_and_back(int cell, int activation, int recurrent_activation, P
                         back.d_kernel.give(), back.d_bias.give(), back.frequent.give());
 }
 
+// d_recurrent_bias: becomes the second row of d_bias, of a cell that has it.
 template <class T>
 nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel,
                            Maybe<T> drop, std::optional<Ids> owner, Packed<T> stash, std::optional<Ids> first_row,
-                           Packed<T> frequent, bool want_kernel, bool want_bias, bool want_values) {
+                           Packed<T> frequent, Packed<T> d_recurrent_bias, bool want_kernel, bool want_bias,
+                           bool want_values, bool later) {
   const CellInfo &info = cell_info(cell);
   require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
   require(kernel.ndim() == 2 && kernel.shape(0) == table.shape(1) && kernel.shape(1) > 0 &&
           kernel.shape(1) % info.gates == 0 && kernel.shape(1) / info.gates < most / 64, "kernel (D, G*H)");
   const int D = int(kernel.shape(0)), G = info.gates, H = int(kernel.shape(1) / G), lanes = kernels<T>().lanes;
   const int n = plan.values, Dp = padded(D, lanes);
-  require_aligned(table, rows, kernel, stash, first_row, frequent);
+  require_aligned(table, rows, kernel, stash, first_row, frequent, d_recurrent_bias);
   require(count_rows<T>(table, rows) == size_t(n), "rows (n,)");
   require(stash.ndim() == 2 && stash.shape(0) == size_t(plan.prefix) + plan.own &&
           stash.shape(1) == size_t(first_row ? G : info.slots) * padded(H, lanes),
@@ -268,23 +285,34 @@ nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<
   require(frequent.size() == 0 || (frequent.ndim() == 2 && frequent.shape(0) == size_t(plan.frequent_values) &&
           frequent.shape(1) == size_t(G) * padded(H, lanes)), "frequent (K, G*Hp), as backward gave it");
   const InputDropout<T> dropout = input_dropout<T>(drop, owner, n, G, D);
-  New<T> d_kernel(want_kernel ? D : 0, size_t(G) * H), d_bias(want_bias ? 1 : 0, size_t(G) * H);
+  require(d_recurrent_bias.size() == (info.biases == 2 ? size_t(G) * H : 0), "d_recurrent_bias, as backward gave it");
+  New<T> d_kernel(want_kernel ? D : 0, size_t(G) * H), d_bias(want_bias ? info.biases : 0, size_t(G) * H);
   New<T> d_values(want_values ? n : 0, Dp);
+  if (want_bias) std::copy_n(d_recurrent_bias.data(), d_recurrent_bias.size(), d_bias.data + size_t(G) * H);
+  if (!first_row) {
+    nb::gil_scoped_release release;
+    plan.sort_positions();
+  }
+  const ProjectBackwardArgs<T> args{CellKind(cell), H, D, plan.view(), table.data(), size_t(table.stride(0)),
+                                    rows ? rows->data() : nullptr, kernel.data(), dropout, stash.data(),
+                                    first_row ? first_row->data() : nullptr, nullptr,
+                                    frequent.size() ? frequent.data() : nullptr, want_kernel ? d_kernel.data : nullptr,
+                                    want_bias ? d_bias.data : nullptr, want_values ? d_values.data : nullptr, size_t(Dp)};
+  const nb::object kernel_out = d_kernel.give(), bias_out = d_bias.give(), values_out = d_values.give(d_values.rows, D);
+  Later goes_on(later ? kernels<T>().project_backward_later(args) : nullptr,
+                std::make_tuple(nb::find(plan), table, rows, stash, first_row, frequent, kernel_out, bias_out, values_out));
   {
     nb::gil_scoped_release release;
-    if (!first_row) plan.sort_positions();
-    kernels<T>().project_backward({CellKind(cell), H, D, plan.view(), table.data(), size_t(table.stride(0)),
-                                   rows ? rows->data() : nullptr, kernel.data(), dropout, stash.data(),
-                                   first_row ? first_row->data() : nullptr, nullptr,
-                                   frequent.size() ? frequent.data() : nullptr,
-                                   want_kernel ? d_kernel.data : nullptr, want_bias ? d_bias.data : nullptr,
-                                   want_values ? d_values.data : nullptr, size_t(Dp)});
+    goes_on ? goes_on.start() : kernels<T>().project_backward(args);
   }
-  return nb::make_tuple(d_kernel.give(), d_bias.give(), d_values.give(d_values.rows, D));
+  return nb::make_tuple(kernel_out, bias_out, values_out, goes_on.give());
 }
 
 template <class T> void bind(nb::module_ &m) {
   m.def("project", &project<T>, "cell"_a, "units"_a, "table"_a.noconvert(), "rows"_a.noconvert().none(),
+        "kernel"_a.noconvert(), "bias"_a.noconvert().none(), "drop"_a.noconvert().none() = nb::none(),
+        "owner"_a.noconvert().none() = nb::none());
+  m.def("project_later", &project_later<T>, "cell"_a, "units"_a, "table"_a.noconvert(), "rows"_a.noconvert().none(),
         "kernel"_a.noconvert(), "bias"_a.noconvert().none(), "drop"_a.noconvert().none() = nb::none(),
         "owner"_a.noconvert().none() = nb::none());
   m.def("forward", &forward<T>, "cell"_a, "activation"_a, "recurrent_activation"_a, "plan"_a, "z"_a.noconvert(),
@@ -301,8 +329,8 @@ template <class T> void bind(nb::module_ &m) {
         "want_kernel"_a, "want_states"_a);
   m.def("project_backward", &project_backward<T>, "cell"_a, "plan"_a, "table"_a.noconvert(),
         "rows"_a.noconvert().none(), "kernel"_a.noconvert(), "drop"_a.noconvert().none(), "owner"_a.noconvert().none(),
-        "stash"_a.noconvert(), "first_row"_a.noconvert().none(), "frequent"_a.noconvert(), "want_kernel"_a, "want_bias"_a,
-        "want_values"_a);
+        "stash"_a.noconvert(), "first_row"_a.noconvert().none(), "frequent"_a.noconvert(),
+        "d_recurrent_bias"_a.noconvert(), "want_kernel"_a, "want_bias"_a, "want_values"_a, "later"_a = false);
 }
 
 }  // namespace

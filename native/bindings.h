@@ -9,7 +9,9 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <any>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <optional>
 #include <string>
@@ -100,6 +102,32 @@ template <class T> struct Owned {
 template <class T> nb::object numpy_array(const Owned<T> &from, size_t length);
 template <class T> nb::object numpy_array(const Owned<T> &from, size_t rows, size_t columns, size_t apart);
 void import_numpy();
+
+// Work that goes on after a native call, with all that it reads and writes. Python must finish it before it reads results.
+class Later {
+  std::unique_ptr<Work> work;
+  std::any kept;
+
+ public:
+  // Not started yet; work: owned from now on, or null: none.
+  Later(Work *work, std::any kept) : work(work), kept(std::move(kept)) {}
+  Later(Later &&) = default;
+  ~Later() {
+    if (work) unrolled::finish();
+  }
+  explicit operator bool() const { return work != nullptr; }
+  void start() { unrolled::start(*work); }
+  // Holds the interpreter: two threads may predict with one model.
+  void finish() {
+    if (!work) return;
+    unrolled::finish();
+    const bool failed = work->failed;
+    if (!failed) work->end();
+    work.reset(), kept.reset();
+    if (failed) throw std::bad_alloc();
+  }
+  nb::object give() { return work ? nb::cast(std::move(*this)) : nb::none(); }
+};
 
 // A new array of T from the buffer pool; rows x columns.
 template <class T> struct New {

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "threads.h"
+
 namespace unrolled {
 
 enum class Activation : int { tanh, sigmoid, relu, linear, hard_sigmoid, softsign };
@@ -175,6 +177,9 @@ template <class T> struct Kernels {
   void (*backward)(const BackwardArgs<T> &);
   void (*both)(const ForwardArgs<T> &, const BackwardArgs<T> &, const Above &);
   void (*project_backward)(const ProjectBackwardArgs<T> &);
+  // The same as work that is not started yet; null where it cannot go on later.
+  Work *(*project_later)(const ProjectArgs<T> &);
+  Work *(*project_backward_later)(const ProjectBackwardArgs<T> &);
   // out (n, F) = sums of d (m, F) over the positions of each value; bucket and by_value as in PlanView.
   void (*collect)(int n, int F, const int32_t *bucket, const int32_t *by_value, const T *d, T *out);
   void (*pool)(const PoolArgs<T> &);

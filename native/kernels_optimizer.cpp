@@ -355,6 +355,15 @@ template <class T> void update(const UpdateArgs<T> *parameters, int n, int *firs
   });
 }
 
+template <class T> struct UpdateWork : unrolled::Work {
+  const UpdateArgs<T> args;
+  explicit UpdateWork(const UpdateArgs<T> &parameter) : args(parameter) { tasks = tasks_of(args); }
+  void task(int i) override { apply(args, i); }
+};
+template <class T> unrolled::Work *update_later(const UpdateArgs<T> &parameter) {
+  return tasks_of(parameter) > 1 ? new UpdateWork<T>(parameter) : nullptr;
+}
+
 template <class T> void catch_up(const UpdateArgs<T> &table) {
   int64_t missing = 0;
   for (size_t i = 0; i < table.row_count; i++) missing += table.steps - table.taken[table.row ? table.row[i] : i];
@@ -389,7 +398,9 @@ template <class T> bool finite(const T *g, size_t rows, size_t columns, size_t l
 
 extern const unrolled::Optimizers<float> optimizers_float;
 extern const unrolled::Optimizers<double> optimizers_double;
-constinit const unrolled::Optimizers<float> optimizers_float = {update<float>, catch_up<float>, finite<float>};
-constinit const unrolled::Optimizers<double> optimizers_double = {update<double>, catch_up<double>, finite<double>};
+constinit const unrolled::Optimizers<float> optimizers_float = {update<float>, update_later<float>, catch_up<float>,
+                                                                finite<float>};
+constinit const unrolled::Optimizers<double> optimizers_double = {update<double>, update_later<double>,
+                                                                         catch_up<double>, finite<double>};
 
 }  // namespace UNROLLED_LEVEL

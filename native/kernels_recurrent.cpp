@@ -34,6 +34,24 @@ template <class T> void project_backward(const ProjectBackwardArgs<T> &args) {
 #undef CELL
   }
 }
+template <class T> unrolled::Work *project_later(const ProjectArgs<T> &args) {
+  switch (args.cell) {
+#define CELL(name, type, ...) \
+  case CellKind::name: return Projection<type, T>::forward_later(args);
+#include "cells.def"
+#undef CELL
+  }
+  return nullptr;
+}
+template <class T> unrolled::Work *project_backward_later(const ProjectBackwardArgs<T> &args) {
+  switch (args.cell) {
+#define CELL(name, type, ...) \
+  case CellKind::name: return Projection<type, T>::backward_later(args);
+#include "cells.def"
+#undef CELL
+  }
+  return nullptr;
+}
 template <class T> void forward(const ForwardArgs<T> &args) {
   switch (args.cell) {
 #define CELL(name, type, ...) \
@@ -60,8 +78,8 @@ template <class T> void both(const ForwardArgs<T> &forward, const BackwardArgs<T
 }
 
 template <class T> constexpr unrolled::Kernels<T> table() {
-  return {width<T>, project<T>, forward<T>, backward<T>, both<T>, project_backward<T>, collect<T>, pool<T>,
-          pool_backward<T>};
+  return {width<T>, project<T>, forward<T>, backward<T>, both<T>, project_backward<T>,
+          project_later<T>, project_backward_later<T>, collect<T>, pool<T>, pool_backward<T>};
 }
 
 }  // namespace

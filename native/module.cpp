@@ -86,6 +86,8 @@ NB_MODULE(_native, m) {
     for (const CellInfo &c : cells) all.append(nb::make_tuple(c.name, c.gates, c.slots, c.states, c.biases));
     return all;
   }, "(name, gates, slots, states, rows of bias) of every cell, in the order of their numbers.");
+  nb::class_<Later>(m, "Later", "Work that goes on after the call that began it.")
+      .def("finish", &Later::finish, "Returns when it has ended and its results are there.");
   bind_recurrent(m);
   bind_layers(m);
   bind_optimizers(m);

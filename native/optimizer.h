@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "threads.h"
+
 namespace unrolled {
 
 // name, number of state arrays, whether rows without gradient may take their steps later: what the arrays are
@@ -53,6 +55,8 @@ template <class T> struct UpdateArgs {
 template <class T> struct Optimizers {
   // One step on n parameters by one rule; first_task (n+1,): room.
   void (*update)(const UpdateArgs<T> *parameters, int n, int *first_task);
+  // The same on one parameter, not started yet; null if it is too small to go on later.
+  Work *(*update_later)(const UpdateArgs<T> &parameter);
   // Rows of one such table take the steps that they lack. g is not read.
   void (*catch_up)(const UpdateArgs<T> &table);
   // Whether all entries of g (rows, columns), row stride ld, are finite.

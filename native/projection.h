@@ -11,25 +11,36 @@ template <template <class> class Cell, class T> struct Projection {
   // Whether a product of so many rows is worth more than waking a thread.
   static bool large(int rows, int D, int N) { return size_t(rows) * D * N >= (1 << 18); }
 
-  static void forward(const ProjectArgs<T> &args) {
-    if (args.drop.masks) return DroppedProjection<G, T>::forward(args);
-    const int H = args.H, Hp = round_up(H, W), N = G * Hp, D = args.D;
-    Scratch<T> panels(size_t(D) * N), bias(N);
-    pack_in_panels<T>(args.kernel, D, {H, G, 0, G}, panels);
-    pack_row<T>(args.bias, {H, G, 0, G}, bias);
-    const auto a_row = [&](int i) { return args.table + size_t(args.rows ? args.rows[i] : i) * args.ld; };
-    const auto c_row = [&](int i) { return args.z + size_t(i) * N; };
+  struct Forward : unrolled::Work {
+    const ProjectArgs<T> args;
+    const int H = args.H, N = G * round_up(H, W), D = args.D;
     // Where the kernel stays in the first cache, few rows at a time: what they read, anywhere in the table, and where they
     // write is asked for just before.
     const int at_once = size_t(D) * N * sizeof(T) <= (32 << 10) ? 24 : most_together;
-    unrolled::parallel_if(large(args.values, D, N), (args.values + at_once - 1) / at_once, [&](int chunk) {
+    const Scratch<T> panels{size_t(D) * N}, bias{size_t(N)};
+
+    explicit Forward(const ProjectArgs<T> &given) : args(given) {
+      tasks = (args.values + at_once - 1) / at_once;
+      pack_in_panels<T>(args.kernel, D, {H, G, 0, G}, panels);
+      pack_row<T>(args.bias, {H, G, 0, G}, bias);
+    }
+    void task(int chunk) override {
+      const auto a_row = [&](int i) { return args.table + size_t(args.rows ? args.rows[i] : i) * args.ld; };
+      const auto c_row = [&](int i) { return args.z + size_t(i) * N; };
       const int first = chunk * at_once, last = first + at_once < args.values ? first + at_once : args.values;
       for (int i = first; i < last; i++) {
         prefetch(a_row(i), D);
         prefetch<true>(c_row(i), N);
       }
       multiply_rows<T>(first, last, D, N, panels, bias, a_row, c_row);
-    });
+    }
+    bool large() const { return Projection::large(args.values, D, N); }
+  };
+
+  static void forward(const ProjectArgs<T> &args) {
+    if (args.drop.masks) return DroppedProjection<G, T>::forward(args);
+    Forward work(args);
+    unrolled::parallel_if(work.large(), work.tasks, [&](int chunk) { work.task(chunk); });
   }
 
   // ---- backward ----
@@ -136,27 +147,40 @@ template <template <class> class Cell, class T> struct Projection {
   }
 
   // Everything of a few values while their sums are in the first caches. Parts do not depend on the number of threads.
-  void by_parts(const T *panels, T *d, int parts) const {
-    constexpr int few = 32;
-    unrolled::parallel_if(large(values, D, N), parts, [&](int part) {
+  struct Parts : unrolled::Work {
+    const ProjectBackwardArgs<T> args;
+    const Projection way{args};
+    const int N = way.N, D = way.D, values = way.values;
+    const Scratch<T> panels{way.panels_size()}, d{size_t(D + 1) * N * parts_of(values)};
+
+    explicit Parts(const ProjectBackwardArgs<T> &given) : args(given) {
+      tasks = parts_of(values);
+      way.pack(panels);
+    }
+    void task(int part) override {
+      constexpr int few = 32;
       T *own = d + size_t(part) * (D + 1) * N;
       memset(own, 0, sizeof(T) * (D + 1) * N);
       Scratch<T> sums(size_t(few) * N);
-      const int until = int(int64_t(values) * (part + 1) / parts);
-      for (int v = int(int64_t(values) * part / parts); v < until; v += few) {
+      const int until = int(int64_t(values) * (part + 1) / tasks);
+      for (int v = int(int64_t(values) * part / tasks); v < until; v += few) {
         const int last = v + few < until ? v + few : until;
         for (int i = v; i < last; i++) {
-          prefetch(table_row(i), D);
+          prefetch(way.table_row(i), D);
           if (args.d_values) prefetch<true>(args.d_values + size_t(i) * args.d_ld, D);
         }
-        sum_positions(v, last, sums);
-        add_kernel_gradient(v, last, sums, 0, N, own);
-        if (args.d_values) input_gradient(v, last, sums, panels);
+        way.sum_positions(v, last, sums);
+        way.add_kernel_gradient(v, last, sums, 0, N, own);
+        if (args.d_values) way.input_gradient(v, last, sums, panels);
       }
-    });
-    for (int part = 1; part < parts; part++)
-      for (size_t j = 0; j < size_t(D + 1) * N; j++) d[j] += d[size_t(part) * (D + 1) * N + j];
-  }
+    }
+    void end() override {
+      for (int part = 1; part < tasks; part++)
+        for (size_t j = 0; j < size_t(D + 1) * N; j++) d[j] += d[size_t(part) * (D + 1) * N + j];
+      way.unpack(d);
+    }
+    bool large() const { return Projection::large(values, D, N); }
+  };
 
   // Large layers: the sums of all values first; d_kernel is cut by columns.
   void by_columns(const T *panels, T *d) const {
@@ -174,22 +198,43 @@ template <template <class> class Cell, class T> struct Projection {
     });
   }
 
+  size_t panels_size() const { return args.d_values ? size_t(N) * round_up(D, W) : 0; }
+  void pack(T *panels) const {
+    if (args.d_values) pack_transposed<T>(args.kernel, D, {H, G, 0, G}, panels);
+  }
+  void unpack(const T *d) const {
+    for (int k = 0; k < D && args.d_kernel; k++)
+      unpack_row<T>(d + size_t(k) * N, {H, G, 0, G}, args.d_kernel + size_t(k) * G * H);
+    if (args.d_bias) unpack_row<T>(d + size_t(D) * N, {H, G, 0, G}, args.d_bias);
+  }
+
   void run() const {
     if (args.drop.masks) {
       Scratch<T> sums(size_t(values) * N);
       sum_all(sums);
       return DroppedProjection<G, T>::backward(args, Hp, sums);
     }
-    const int parts = near ? parts_of(values) : 1;
-    Scratch<T> panels(args.d_values ? size_t(N) * round_up(D, W) : 0), d(size_t(D + 1) * N * parts);
-    if (args.d_values) pack_transposed<T>(args.kernel, D, {H, G, 0, G}, panels);
-    near ? by_parts(panels, d, parts) : by_columns(panels, d);
-    for (int k = 0; k < D && args.d_kernel; k++)
-      unpack_row<T>(d + size_t(k) * N, {H, G, 0, G}, args.d_kernel + size_t(k) * G * H);
-    if (args.d_bias) unpack_row<T>(d + size_t(D) * N, {H, G, 0, G}, args.d_bias);
+    if (near) {
+      Parts work(args);
+      unrolled::parallel_if(work.large(), work.tasks, [&](int part) { work.task(part); });
+      return work.end();
+    }
+    Scratch<T> panels(panels_size()), d(size_t(D + 1) * N);
+    pack(panels);
+    by_columns(panels, d);
+    unpack(d);
   }
 
   static void backward(const ProjectBackwardArgs<T> &args) { Projection{args}.run(); }
+
+  // Work that is not started yet, or null: then there is too little of it, or of another kind, to go on later.
+  static unrolled::Work *forward_later(const ProjectArgs<T> &args) {
+    return args.drop.masks || !large(args.values, args.D, G * round_up(args.H, W)) ? nullptr : new Forward(args);
+  }
+  static unrolled::Work *backward_later(const ProjectBackwardArgs<T> &args) {
+    const Projection way{args};
+    return args.drop.masks || !way.near || !large(way.values, way.D, way.N) ? nullptr : new Parts(args);
+  }
 };
 
 template <class T> static void collect(int n, int F, const int32_t *bucket, const int32_t *by_value, const T *d, T *out) {

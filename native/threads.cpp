@@ -48,7 +48,9 @@ struct Pool {
   int count = 0;
   void (*task)(void *, int) = nullptr;
   void *context = nullptr;
-  std::atomic<bool> stop{false}, failed{false};
+  bool *failed = nullptr;  // where it is noted that a task had no memory
+  std::atomic<bool> stop{false};
+  std::atomic<bool> started{false};  // tasks for which nobody has waited yet
 
   bool enter() {
     int inside = gate.load(std::memory_order_acquire);
@@ -63,10 +65,32 @@ struct Pool {
       try {
         task(context, i);
       } catch (const std::bad_alloc &) {  // may not leave a worker, nor the owner while workers are at its tasks
-        failed.store(true, std::memory_order_relaxed);
+        __atomic_store_n(failed, true, __ATOMIC_RELAXED);
       }
     }
     at_tasks = false;
+  }
+
+  // The rest is for the owner.
+  void begin(int tasks, void (*run)(void *, int), void *with, bool *noted) {
+    count = tasks, task = run, context = with, failed = noted;
+    next.store(0, std::memory_order_relaxed);
+    gate.store(0, std::memory_order_release);
+    signal(false);
+  }
+  void end() {
+    run_tasks();
+    gate.fetch_or(closed, std::memory_order_acq_rel);
+    for (int spin = 0; gate.load(std::memory_order_acquire) != closed; spin++) {
+      relax();
+      if (spin > 20000) std::this_thread::yield();
+    }
+    started.store(false, std::memory_order_release);
+  }
+  // Ready for the owner's tasks: those that were started have ended, n workers are there.
+  void get_ready(int n) {
+    if (started.load(std::memory_order_relaxed)) end();
+    resize(n);
   }
 
   void work(unsigned seen) {
@@ -147,7 +171,7 @@ void start_afresh() {
 const bool started = [] {
   get_ready_to_throw();
   start_afresh();
-  pthread_atfork(nullptr, nullptr, start_afresh);
+  pthread_atfork(finish, nullptr, start_afresh);
   return true;
 }();
 
@@ -163,20 +187,32 @@ void parallel(int count, void (*task)(void *, int), void *context) {
     return;
   }
   std::lock_guard<std::mutex> own(pool->owner, std::adopt_lock);
-  pool->resize(threads - 1);
-  pool->count = count;
-  pool->task = task;
-  pool->context = context;
-  pool->next.store(0, std::memory_order_relaxed);
-  pool->gate.store(0, std::memory_order_release);
-  pool->signal(false);
-  pool->run_tasks();
-  pool->gate.fetch_or(Pool::closed, std::memory_order_acq_rel);
-  for (int spin = 0; pool->gate.load(std::memory_order_acquire) != Pool::closed; spin++) {
-    relax();
-    if (spin > 20000) std::this_thread::yield();
+  pool->get_ready(threads - 1);
+  bool failed = false;
+  pool->begin(count, task, context, &failed);
+  pool->end();
+  if (failed) throw std::bad_alloc();
+}
+
+Work::~Work() = default;
+void Work::end() {}
+
+void start(Work &work) {
+  const int threads = wanted.load();
+  if (threads <= 1 || at_tasks || !pool->owner.try_lock()) {
+    for (int i = 0; i < work.tasks; i++) work.task(i);
+    return;
   }
-  if (pool->failed.exchange(false)) throw std::bad_alloc();
+  std::lock_guard<std::mutex> own(pool->owner, std::adopt_lock);
+  pool->get_ready(threads - 1);
+  pool->started.store(true, std::memory_order_relaxed);
+  pool->begin(work.tasks, [](void *context, int i) { static_cast<Work *>(context)->task(i); }, &work, &work.failed);
+}
+
+void finish() {
+  if (!pool->started.load(std::memory_order_acquire)) return;
+  std::lock_guard<std::mutex> own(pool->owner);
+  if (pool->started.load(std::memory_order_relaxed)) pool->end();
 }
 
 void yield() { std::this_thread::yield(); }

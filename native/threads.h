@@ -19,6 +19,19 @@ template <class F> void parallel_if(bool worth, int count, const F &f) {
   for (int i = 0; i < count; i++) f(i);
 }
 
+// Work that goes on after `start` has returned: workers begin, and whoever shares out tasks next, or calls finish, helps first.
+// It stays as it is until finish has returned; then, or when somebody needs it, `end` does the rest. Where no workers are to
+// be had its tasks run at once. They may throw std::bad_alloc and nothing else.
+struct Work {
+  int tasks = 0;
+  bool failed = false;  // a task had no memory
+  virtual ~Work();
+  virtual void task(int i) = 0;
+  virtual void end();
+};
+void start(Work &work);
+void finish();  // returns when all tasks of what was started have run
+
 void yield();  // for a task that waits for an earlier one (which then has started: tasks start in order)
 
 void set_threads(int n);  // n >= 1, the caller's thread included

@@ -149,12 +149,12 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
         "d_outputs": array(1 + plan.row_steps, H), "d_last": array(B, H), "d_final_h": array(B, H),
         "d_final_c": array(B, H),
     }  # fmt: skip
-    frequent = _native.backward(**backward | {"stash": taken})[2]
+    _, d_recurrent_bias, frequent, *_ = _native.backward(**backward | {"stash": taken})
     assert frequent.size
     project_backward = {
         "cell": kind.number, "plan": plan, "table": project["table"], "rows": rows, "kernel": project["kernel"],
-        "drop": None, "owner": None, "stash": taken, "first_row": None, "frequent": frequent, "want_kernel": True,
-        "want_bias": True, "want_values": True,
+        "drop": None, "owner": None, "stash": taken, "first_row": None, "frequent": frequent,
+        "d_recurrent_bias": d_recurrent_bias, "want_kernel": True, "want_bias": True, "want_values": True,
     }  # fmt: skip
     forward_and_back = {name: forward[name] for name in forward if name not in ("keep", "sequences")} | {
         "kernel": array(H, 3), "bias": array(3), "labels": array(B, 3), "softmax": True, "weights": array(B),
@@ -174,11 +174,13 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
     return dropped | {
         "plan": plan_arguments | {"mask": mask},
         "project": project,
+        "project_later": project,
         "forward": forward,
         "backward": backward,
         "forward_and_back": forward_and_back,
         "project_backward": project_backward,
         "project_backward gathered": gathered,
+        "project_backward later": gathered | {"later": True},
         "dense": {"x": array(7, D), "kernel": array(D, 5), "bias": array(5)},
         "dense_backward": {
             "x": array(7, D), "kernel": array(D, 5), "d_z": array(7, 5), "want_kernel": True, "want_x": True,
@@ -196,14 +198,14 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
         f"update {rule}": {
             "rule": rule, "values": [value], "states": [[array(V, D) ** 2 for _ in range(states)]],
             "gradients": [gradient], "rows": [rows], "rate": 0.1, "decay": 0.01, "scales": [1.0],
-            "constants": [0.9, 0.99, 0.1, 0.1], "pending": [None],
+            "constants": [0.9, 0.99, 0.1, 0.1], "pending": [None], "later": 0,
         }
         for rule, (_, states, _) in enumerate(_native.rules())
     } | {
         f"update {rule} with steps to make up": {
             "rule": rule, "values": [table], "states": [[array(V, D) ** 2 for _ in range(states)]],
             "gradients": [gradient], "rows": [rows], "rate": 0.1, "decay": 0.0, "scales": [1.0],
-            "constants": [0.9, 0.99, 0.1, 0.1], "pending": [(behind, rates, np.array([3], np.int32))],
+            "constants": [0.9, 0.99, 0.1, 0.1], "pending": [(behind, rates, np.array([3], np.int32))], "later": 0,
         }
         for rule, (_, states, waits) in enumerate(_native.rules()) if waits
     } | {
@@ -296,7 +298,7 @@ def test_every_native_function_is_tried(rng):
     tried = {case.split()[0] for case in fitting("lstm", "float32", rng)}
     simple = {"cells", "rules", "levels", "level", "set_level", "lanes", "set_threads", "get_threads", "drop_buffers"}
     functions = {name for name in dir(_native) if callable(getattr(_native, name)) and not name.startswith("_")}
-    assert functions - {"Plan"} == tried | simple
+    assert functions - {"Plan", "Later"} == tried | simple
 
 
 def test_a_layer_takes_arrays_that_are_not_aligned(rng):

@@ -219,7 +219,7 @@ def constants(number: int, factor: float) -> Any:
 
 
 def without_decay(one_pass: Any) -> Any:
-    return lambda self, work, size, decay, check: one_pass(self, work, size, 0.0, check)
+    return lambda self, work, size, decay, *others: one_pass(self, work, size, 0.0, *others)
 
 
 def without_scale(clip: Any) -> Any:

@@ -6,6 +6,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+class Later:
+    def finish(self) -> None: ...
+
 class Plan:
     batch: int
     steps: int
@@ -43,6 +46,16 @@ def project(
     drop: Array | None = None,
     owner: Array | None = None,
 ) -> Array: ...
+def project_later(
+    cell: int,
+    units: int,
+    table: Array,
+    rows: Array | None,
+    kernel: Array,
+    bias: Array | None,
+    drop: Array | None = None,
+    owner: Array | None = None,
+) -> tuple[Array, Later | None]: ...
 def forward(
     cell: int,
     activation: int,
@@ -104,10 +117,12 @@ def project_backward(
     stash: Array,
     first_row: Array | None,
     frequent: Array,
+    d_recurrent_bias: Array,
     want_kernel: bool,
     want_bias: bool,
     want_values: bool,
-) -> tuple[Array, Array, Array]: ...
+    later: bool = False,
+) -> tuple[Array, Array, Array, Later | None]: ...
 def dense(x: Array, kernel: Array, bias: Array | None) -> Array: ...
 def dense_backward(
     x: Array, kernel: Array, d_z: Array, want_kernel: bool, want_x: bool
@@ -140,7 +155,8 @@ def update(
     constants: list[float],
     pending: list[tuple[Array, Array, Array] | None],
     check: bool = False,
-) -> int: ...
+    later: int = -1,
+) -> tuple[int, Later | None]: ...
 def catch_up(
     rule: int,
     value: Array,

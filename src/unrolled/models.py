@@ -146,7 +146,9 @@ class Sequential(Stack, Trainable):
         assert isinstance(recurrent, Recurrent) and isinstance(dense, Dense)
         value, back_below = self.forward(batch.x, mode, mask=batch.mask, stop=below)
         inner = Mode(mode.training, mode.keep, mode.random, input_gradient=lowest < below)
-        ran = recurrent.forward_to(head, cast(value, recurrent.dtype), inner, gradients)
+        first = self._layers[0]  # if nothing below reads d_x, it need not be there yet
+        later = below == 0 or (below == 1 and first.passes_gradients_on and first.dtype == recurrent.dtype)
+        ran = recurrent.forward_to(head, cast(value, recurrent.dtype), inner, gradients, later)
         if head.learns:
             gradients.add(dense.kernel, ran.d_kernel)
             if dense.bias is not None:

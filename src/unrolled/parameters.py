@@ -22,6 +22,13 @@ def fits(shape: tuple[int, ...], expected: Shape) -> bool:
     return shape[1:] == expected[1:] or all(e is None or e == s for s, e in zip(shape[1:], expected[1:], strict=True))
 
 
+class Later(Protocol):
+    """Work of the engine that goes on after the call that began it (native/threads.h)."""
+
+    def finish(self) -> None:
+        """Wait for its end: what it reads may change from now on, and its results are there."""
+
+
 class Pending(Protocol):
     """Steps of an optimizer that rows of a table have still to take."""
 
@@ -37,7 +44,8 @@ class Parameter:
 
     Attributes: name, e.g. "kernel"; path, e.g. "lstm/kernel"; value (C-contiguous, float32 or float64); trainable;
     gate_columns, a function from a gate's word or letter to its columns, or None; pending, the steps of an optimizer
-    that rows of a table have still to take, or None; handed_out, whether `value` was read, so that none may wait.
+    that rows of a table have still to take, or None; later, an update of the array that goes on, or None; handed_out,
+    whether `value` was read, so that nothing may wait.
     """
 
     def __init__(self, name: str, value: Array, *, path: str | None = None, trainable: bool = True) -> None:
@@ -47,6 +55,7 @@ class Parameter:
         self.trainable = trainable
         self.gate_columns: Callable[[object], slice] | None = None
         self.pending: Pending | None = None
+        self.later: Later | None = None
         self.handed_out = False
 
     @property
@@ -62,15 +71,27 @@ class Parameter:
 
     def now(self) -> Array:
         """The array as it is after the last step, to be read at once: rows of a table may lag behind after the next."""
+        self.finish()
         if self.pending is not None:
             self.pending.catch_up()
         return self._value
 
     def table(self, rows: Array) -> Array:
         """The array (V, F), of which only `rows` (distinct, int32) are sure to be as they are after the last step."""
+        self.finish()
         if self.pending is not None:
             self.pending.catch_up(rows)
         return self._value
+
+    def finish(self) -> None:
+        """Wait for an update that goes on."""
+        if self.later is not None:
+            self.later.finish()
+            self.later = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.finish()
+        return self.__dict__
 
     def __getitem__(self, key: Any) -> Array:
         """A gate's columns by its word or letter, a view that may be written to; any other index: of a copy.
@@ -167,28 +188,47 @@ Gradient = Array | RowGradient
 class Gradients:
     """Gradients by parameter (by identity), summed when a parameter is used twice.
 
-    Attributes: by_parameter, all of them, in the order in which they came.
+    Attributes: by_parameter, all of them, in the order in which they came, to be read after `finish`; later, work that
+    computes some of them and goes on, or None; fleeting, whether they are made for one step, after which nobody changes
+    them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fleeting: bool = False) -> None:
         self.by_parameter: dict[Parameter, Gradient] = {}
+        self.later: Later | None = None
+        self.fleeting = fleeting
+
+    def follow(self, later: Later | None) -> None:
+        """Note that some of them are still being computed."""
+        if later is not None:
+            self.finish()
+            self.later = later
+
+    def finish(self) -> None:
+        """Wait for work that goes on."""
+        if self.later is not None:
+            self.later.finish()
+            self.later = None
 
     def add(self, parameter: Parameter, gradient: Gradient) -> None:
         """Add `gradient` to what `parameter` already has in this pass."""
         old = self.by_parameter.get(parameter)
         if old is not None:
+            self.finish()
             dense_old = old.to_dense(parameter.shape) if isinstance(old, RowGradient) else old
             dense_new = gradient.to_dense(parameter.shape) if isinstance(gradient, RowGradient) else gradient
             gradient = dense_old + dense_new
         self.by_parameter[parameter] = gradient
 
     def __getitem__(self, parameter: Parameter) -> Gradient:
+        self.finish()
         return self.by_parameter[parameter]
 
     def __contains__(self, parameter: Parameter) -> bool:
         return parameter in self.by_parameter
 
     def __iter__(self) -> Iterator[tuple[Parameter, Gradient]]:
+        self.finish()
         return iter(self.by_parameter.items())
 
     def __len__(self) -> int:

@@ -113,7 +113,7 @@ class Steps(ABC):
         if self.optimizer.averages is not None:
             self.optimizer.averages.back_to_training()
         mode = Mode(training=True, keep=True, random=self.random, input_gradient=False)
-        gradients = Gradients()
+        gradients = Gradients(fleeting=True)
         loss, out, back = self._attempt(batch, mode, gradients)
         if not math.isfinite(loss):
             return self._first_bad(batch, out), loss

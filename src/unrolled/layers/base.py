@@ -181,6 +181,11 @@ class Layer(Checks, Weighted):
         return any(layer.draws for layer in self.sublayers)
 
     @property
+    def passes_gradients_on(self) -> bool:
+        """Whether backprop hands its d_y to the gradients as it is, without reading it."""
+        return False
+
+    @property
     def sublayers(self) -> list[Layer]:
         """Layers inside this one (wrappers); their weights count as this layer's."""
         return []

@@ -148,6 +148,11 @@ class Embedding(Layer):
             f"(input_dim={self.input_dim}).\n{remedy}"
         )
 
+    @property
+    def passes_gradients_on(self) -> bool:
+        """True, unless dropout scales them."""
+        return type(self).forward is Embedding.forward and self.dropout == 0
+
     def forward(self, x: Array, mode: Mode) -> tuple[Sequence, Backprop]:
         """The lazy sequence of the batch."""
         if x.dtype not in IDS or x.ndim != 2:

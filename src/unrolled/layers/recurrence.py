@@ -214,13 +214,14 @@ class Recurrent(Layer):
 
         return y, backprop
 
-    def forward_to(self, head: Head, x: Any, mode: Mode, gradients: Gradients) -> HeadPass:
+    def forward_to(self, head: Head, x: Any, mode: Mode, gradients: Gradients, later: bool = False) -> HeadPass:
         """Run over a batch, through `head`, and back through time: some rows after others, what they keep stays near.
 
         The same bits as `forward`, a Dense layer, its loss, and their backprops one after the other; only without
         return_sequences and return_state.
 
-        Args: x, mode: as forward; gradients: to which this layer's are added.
+        Args: x, mode: as forward; gradients: to which this layer's are added; later: d_x and what is added may still be
+              computed until gradients.finish().
         """
         sequence, states, factors = self._begin(x, mode, None)
         plan, values, asked = self._asked(sequence, states, factors)
@@ -230,7 +231,7 @@ class Recurrent(Layer):
         )  # fmt: skip
         if ended is not None:
             self.states = list(ended[: self.kind.states])
-        d_x = self._project_back(sequence, plan, values, factors, d_z, first_row, of_states, gradients, mode)
+        d_x = self._project_back(sequence, plan, values, factors, d_z, first_row, of_states, gradients, mode, later)
         return HeadPass(loss, logits, d_top, d_top_bias, d_x)
 
     def _begin(self, x: Any, mode: Mode, initial_state: Any) -> tuple[Sequence, list[Array] | None, Factors]:
@@ -270,13 +271,15 @@ class Recurrent(Layer):
         kind, lead, values = self.kind, x.trail if self.go_backwards else x.lead, values_of(x, factors)
         if factors.any:  # rows that lose other features run on trajectories of their own
             lead = np.zeros_like(lead)
-        plan = _native.plan(values.index, x.mask, lead, values.n, self.go_backwards, states is not None)
-        engine.report_row_steps(self.name, plan.row_steps)
         bias = None if self.bias is None else self.bias.now().reshape(-1, kind.gates * self.units)
-        z = _native.project(
+        z, later = _native.project_later(
             kind.number, self.units, x.table, values.rows, self.kernel.value, None if bias is None else bias[0],
             factors.input, values.owner,
         )  # fmt: skip
+        plan = _native.plan(values.index, x.mask, lead, values.n, self.go_backwards, states is not None)
+        if later is not None:
+            later.finish()
+        engine.report_row_steps(self.name, plan.row_steps)
         h0, c0 = (*(states or []), None, None)[:2]
         bias_of_states = bias[1] if bias is not None and kind.biases == 2 else None
         kernel = self.recurrent_kernel.value
@@ -317,26 +320,28 @@ class Recurrent(Layer):
 
     def _project_back(
         self, x: Sequence, plan: _native.Plan, values: Values, factors: Factors, d_z: Array, first_row: MaybeArray,
-        of_states: list[Array], gradients: Gradients, mode: Mode,
+        of_states: list[Array], gradients: Gradients, mode: Mode, later: bool = False,
     ) -> Array | None:  # fmt: skip
         """Add all gradients of the layer, from those of the pre-activations; returns d_x.
 
         d_z: the stash after the way back, or gathered, with first_row (see native/kernels.h); of_states:
-        d_recurrent_kernel, d_recurrent_bias, sums at frequent values.
+        d_recurrent_kernel, d_recurrent_bias, sums at frequent values; later: see forward_to.
         """
         kind, learns = self.kind, self.kernel.trainable
         d_recurrent, d_recurrent_bias, frequent = of_states
-        d_kernel, d_bias, d_x = _native.project_backward(
+        later = later and values.distinct is None  # otherwise d_x is summed here
+        d_kernel, d_bias, d_x, goes_on = _native.project_backward(
             kind.number, plan, x.table, values.rows, self.kernel.value, factors.input, values.owner, d_z, first_row,
-            frequent, learns, learns and self.bias is not None, mode.input_gradient,
+            frequent, d_recurrent_bias, learns, learns and self.bias is not None, mode.input_gradient, later,
         )  # fmt: skip
+        gradients.follow(goes_on)
         if mode.input_gradient and values.distinct is not None:
             d_x = sum_rows(d_x, values.distinct, x.n)
         if learns:
             gradients.add(self.kernel, d_kernel)
             gradients.add(self.recurrent_kernel, d_recurrent)
             if self.bias is not None:
-                gradients.add(self.bias, np.concatenate([d_bias, d_recurrent_bias]) if kind.biases == 2 else d_bias[0])
+                gradients.add(self.bias, d_bias if kind.biases == 2 else d_bias[0])
         return d_x if mode.input_gradient else None
 
     # ---- states

@@ -115,12 +115,16 @@ class Optimizer:
     def apply(self, gradients: Gradients, parameters: Sequence[Parameter], check: bool = False) -> Parameter | None:
         """One step: change every trainable parameter that has a gradient, in place.
 
+        Other threads may go on with a table until somebody reads it, if the gradients are fleeting.
+
         Args:    gradients: from one backward pass; parameters: all of the model, in order; check: change nothing if a
                  gradient is not finite everywhere.
         Returns: the last parameter of which `check` found that; or None.
         """
         if list(parameters) != self._parameters:
             self.build(parameters)
+        if self._clips or not self._checks_gradients or len(self._dtypes) > 1:
+            gradients.finish()  # the others leave reading them to the engine
         found, rate = gradients.by_parameter, self._learning_rate
         todo = [
             (p, gradient, state, 1.0)
@@ -134,7 +138,7 @@ class Optimizer:
         todo, decay = self._clip(todo), (self.weight_decay or 0.0) * rate
         for dtype in self._dtypes:
             work = [change for change in todo if change[0].dtype == dtype] if len(self._dtypes) > 1 else todo
-            bad = self._change(work, self.step_size(rate, dtype), decay, check) if work else -1
+            bad = self._change(work, self.step_size(rate, dtype), decay, check, gradients) if work else -1
             if bad >= 0:
                 return work[bad][0]
         if self.averages is not None:
@@ -181,6 +185,11 @@ class Optimizer:
         self.iterations = int(state["iterations"])
         self.learning_rate = float(state.get("learning_rate", self.learning_rate))
 
+    def __getstate__(self) -> dict[str, Any]:
+        for parameter in self._parameters:
+            parameter.finish()  # it changes the state, too
+        return self.__dict__
+
     def _catch_up(self) -> None:
         for parameter in self._parameters:
             parameter.now()
@@ -216,8 +225,8 @@ class Optimizer:
         """Whether `_change` can check gradients itself."""
         return False
 
-    def _change(self, work: list[Change], size: float, decay: float, check: bool) -> int:
-        """Decay and update parameters of one float type, each with its gradient times its scale.
+    def _change(self, work: list[Change], size: float, decay: float, check: bool, whole: Gradients) -> int:
+        """Decay and update parameters of one float type, each with its gradient, one of `whole`, times its scale.
 
         Returns -1; or the last place in `work` whose gradient `check` found not to be finite, and nothing was changed.
         """
@@ -229,6 +238,10 @@ class Optimizer:
             dense = dense.astype(value.dtype, copy=False)
             self.update(value, dense if scale == 1 else dense * value.dtype.type(scale), state, size)
         return -1
+
+    @property
+    def _clips(self) -> bool:
+        return self.clipvalue is not None or self.clipnorm is not None or self.global_clipnorm is not None
 
     def _clip(self, todo: list[Change]) -> list[Change]:
         """The gradients, cut or with the factor that scales them down."""
@@ -276,20 +289,21 @@ class NativeOptimizer(Optimizer):
         parameter = Parameter(self.name, value)
         if parameter.value is not value:
             raise ValueError(f"{self.name}: expected value as a contiguous array, which can be changed in place.")
-        self._pass([(parameter, gradient, state, 1.0)], size, 0.0, False)
+        self._pass([(parameter, gradient, state, 1.0)], size, 0.0, False, Gradients())
 
     @property
     def _checks_gradients(self) -> bool:
         return type(self).update is NativeOptimizer.update and self.clipvalue is None  # which hides infinity
 
-    def _change(self, work: list[Change], size: float, decay: float, check: bool) -> int:
+    def _change(self, work: list[Change], size: float, decay: float, check: bool, whole: Gradients) -> int:
         if type(self).update is NativeOptimizer.update:
-            return self._pass(work, size, decay, check)
-        return super()._change(work, size, decay, check)  # somebody's subclass
+            return self._pass(work, size, decay, check, whole)
+        return super()._change(work, size, decay, check, whole)  # somebody's subclass
 
-    def _pass(self, work: list[Change], size: float, decay: float, check: bool) -> int:
+    def _pass(self, work: list[Change], size: float, decay: float, check: bool, whole: Gradients) -> int:
         name, constants = self.rule()
         rule, may_wait = RULES[name], not decay and self.averages is None
+        table = -1  # whose update may go on
         values: list[Array] = []
         entries: list[Array] = []
         rows: list[Array | None] = [None] * len(work)
@@ -301,15 +315,24 @@ class NativeOptimizer(Optimizer):
                 rows[i], given = np.ascontiguousarray(gradient.rows, np.int32), gradient.values
                 if given.dtype != dtype or given.strides[1] != given.itemsize:  # rows may stand apart
                     given = np.ascontiguousarray(given, dtype)
-                if may_wait and rule in WAITS and not parameter.handed_out:
-                    pending = self._pending(parameter, state, rule, constants)
-                    value, so_far[i] = pending.array, pending.so_far()
+                if may_wait and not parameter.handed_out:
+                    parameter.finish()
+                    table = i if whole.fleeting else -1
+                    if rule in WAITS:
+                        pending = self._pending(parameter, state, rule, constants)
+                        value, so_far[i] = pending.array, pending.so_far()
             else:
                 given = np.ascontiguousarray(gradient, dtype)
             values.append(parameter.now() if value is None else value)
             entries.append(given)
         states, scales = [state for _, _, state, _ in work], [scale for _, _, _, scale in work]
-        return _native.update(rule, values, states, entries, rows, size, decay, scales, constants, so_far, check)
+        whole.finish()
+        bad, later = _native.update(
+            rule, values, states, entries, rows, size, decay, scales, constants, so_far, check, table
+        )
+        if later is not None:
+            work[table][0].later = later
+        return bad
 
     def _pending(self, parameter: Parameter, state: list[Array], rule: int, constants: list[float]) -> PendingSteps:
         """Where the coming step is noted down for the rows that have no gradient."""
