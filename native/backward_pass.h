@@ -110,9 +110,21 @@ template <template <class> class Cell, class T> struct BackwardPass {
     loop.add_prefix(by_block ? products : nullptr, frequent ? own_sums : nullptr);
   }
 
-  void add_up(T *of_blocks, size_t entries) const {  // the first block's own become all blocks'
-    for (int block = 1; block < blocks; block++)
-      for (size_t j = 0; j < entries; j++) of_blocks[j] += of_blocks[block * entries + j];
+  // The first block's own become all blocks'; some at a time, which stay in registers. What is read soon, at another block, is
+  // asked for: other threads wrote it.
+  void add_up(T *of_blocks, size_t entries) const {
+    constexpr int most = 16, ahead = 3;
+    for (size_t j = 0; j < entries; j += most * W) {
+      const int some = entries - j < most * W ? int(entries - j) / W : most;
+      Vec<T> sum[most];
+      for (int m = 0; m < some; m++) sum[m] = load<T>(of_blocks + j + m * W);
+      for (int block = 1; block < blocks; block++) {
+        const int later = block + ahead;
+        prefetch(later < blocks ? of_blocks + later * entries + j : of_blocks + (later - blocks) * entries + j + most * W, most * W);
+        for (int m = 0; m < some; m++) sum[m] += load<T>(of_blocks + block * entries + j + m * W);
+      }
+      for (int m = 0; m < some; m++) store<T>(of_blocks + j + m * W, sum[m]);
+    }
   }
 
   // The prefix runs in one thread, on what rows hand over. Beside it the blocks' sums are added up, in the order of blocks,

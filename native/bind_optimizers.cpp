@@ -103,12 +103,13 @@ void catch_up(int rule, Changed<T> value, std::vector<Changed<T>> state, Pending
 
 // One step on all parameters of one float type; state, rows, scale and pending steps by parameter. check: if gradients have
 // an entry that is not finite nothing is changed, and the last of them is returned; otherwise -1. later: the parameter whose
-// update may go on, if it takes long, until what is returned beside has finished; or -1.
+// update may go on, if it takes long, until what is returned beside has finished; or -1. after: what computes gradients, or
+// null: it is finished when all else is ready.
 template <class T>
 nb::tuple update(int rule, std::vector<Changed<T>> values, std::vector<std::vector<Changed<T>>> states,
                  std::vector<nb::ndarray<const T, nb::device::cpu>> gradients, std::vector<std::optional<Ids>> rows,
                  double rate, double decay, std::vector<double> scales, std::vector<double> constants,
-                 std::vector<std::optional<Pending<T>>> pending, bool check, int later) {
+                 std::vector<std::optional<Pending<T>>> pending, bool check, int later, Later *after) {
   const size_t n = values.size();
   require(states.size() == n && gradients.size() == n && rows.size() == n && scales.size() == n && pending.size() == n,
           "lists differ in length");
@@ -133,6 +134,7 @@ nb::tuple update(int rule, std::vector<Changed<T>> values, std::vector<std::vect
   if (apart)
     kept = std::make_tuple(values[later], states[later], gradients[later], rows[later], pending[later], std::move(slots[later]));
   Later goes_on(apart.release(), std::move(kept));
+  if (after) after->finish();
   std::vector<int> first_task(n + 1);
   int bad = -1;
   {
@@ -190,7 +192,7 @@ template <class T> void bind(nb::module_ &m) {
   m.def("all_within", &all_within<T>, "array"_a.noconvert(), "low"_a, "high"_a);
   m.def("update", &update<T>, "rule"_a, "values"_a.noconvert(), "states"_a.noconvert(), "gradients"_a.noconvert(),
         "rows"_a.noconvert(), "rate"_a, "decay"_a, "scales"_a, "constants"_a, "pending"_a,
-        "check"_a = false, "later"_a = -1);
+        "check"_a = false, "later"_a = -1, "after"_a.none() = nb::none());
   m.def("catch_up", &catch_up<T>, "rule"_a, "value"_a.noconvert(), "state"_a.noconvert(), "pending"_a,
         "constants"_a, "rows"_a.noconvert().none());
 }

@@ -240,6 +240,32 @@ static void panels_product(int n, const T *const *a, int K, int N, const T *pane
   }
 }
 
+// The same for one row, each sum in four parts (k = 0, 4, 8 ..., and so on), so that additions do not wait for each other.
+template <class T, int C> static void lone_panel(const T *a, const T *b, int K, const T *init, T *out) {
+  constexpr int W = width<T>, parts = 4;
+  Vec<T> sum[parts][C] = {};
+  for (int j = 0; j < C && init; j++) sum[0][j] = load<T>(init + j * W);
+  int k = 0;
+  for (; k + parts <= K; k += parts)
+    for (int p = 0; p < parts; p++)
+      for (int j = 0; j < C; j++) sum[p][j] += all(a[k + p]) * load<T>(b + ((k + p) * C + j) * W);
+  for (; k < K; k++)
+    for (int j = 0; j < C; j++) sum[0][j] += all(a[k]) * load<T>(b + (k * C + j) * W);
+  for (int j = 0; j < C; j++) store<T>(out + j * W, (sum[0][j] + sum[1][j]) + (sum[2][j] + sum[3][j]));
+}
+template <class T> static void lone_product(const T *a, int K, int N, const T *panels, const T *init, T *out) {
+  constexpr int W = width<T>, full = panel_columns * W;
+  for (int at = 0; at < N; at += full, panels += size_t(full) * K) {
+    const T *from = init ? init + at : nullptr;
+    switch ((N - at) / W) {
+      case 1: lone_panel<T, 1>(a, panels, K, from, out + at); break;
+      case 2: lone_panel<T, 2>(a, panels, K, from, out + at); break;
+      case 3: lone_panel<T, 3>(a, panels, K, from, out + at); break;
+      default: lone_panel<T, 4>(a, panels, K, from, out + at);
+    }
+  }
+}
+
 // c[i] = init + a[i] B for rows i in [first, last), B in panels (K, N); a_row(i), c_row(i) give pointers. init: a row (N,)
 // for all, or null. N is padded to a multiple of W.
 template <class T, class A, class C>

@@ -129,7 +129,7 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
           passed[waiting + r] = {h_prev[r], stash[r]};
           if (joined) join(runs[r].position + s, prefix, dh[r], dc[r]);
         }
-        Cell<T>::backward(act, w, {active, ahead, stash, h_prev, c_prev, h, c, dh, dc, scratch, drop});
+        Cell<T>::backward(act, w, {active, ahead, stash, h_prev, c_prev, h, c, dh, dc, scratch, drop, prefix});
         if (prefix)  // add_prefix follows
           __atomic_store_n(prefix_left, s, __ATOMIC_RELEASE);
         else if ((waiting += active) >= together)

@@ -275,6 +275,21 @@ def test_who_reads_gradients_waits(read: Callable[[Gradients, Parameter], Array]
     assert work.ended
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_gradients_of_another_float_type_are_there_before_they_are_copied(whole: bool) -> None:
+    table, entries = Parameter("table", np.ones((4, 3))), np.zeros((4, 3), np.float32)
+
+    class Filling:
+        def finish(self) -> None:
+            entries[...] = 2
+
+    gradients: Any = Gradients()
+    gradients.add(table, entries if whole else RowGradient(np.arange(4, dtype=np.int32), entries))
+    gradients.follow(Filling())
+    SGD(0.25).apply(gradients, [table])
+    assert (table.now() == 0.5).all()
+
+
 def test_a_projection_that_goes_on(rng: np.random.Generator) -> None:
     table, rows = rng.normal(size=(V, F)).astype(np.float32), np.arange(V, dtype=np.int32)
     kernel = rng.normal(size=(F, 128)).astype(np.float32)

@@ -46,6 +46,7 @@ template <class T> struct BackwardStep {
   T *const *dc;
   T *const *scratch;             // (Hp); (3*Hp) if apart
   const T *const *drop;          // if apart: the row's masks, (G, Hp)
+  bool alone;                    // the shared prefix, whose steps nothing else hides
 };
 
 // Memory is asked for a unit block at a time amid a row's arithmetic: requests for all rows at once stand in line, and
@@ -118,6 +119,7 @@ template <class T> static inline void take_gate(int Hp, int gates, int g, const 
 template <class T>
 static void state_gradient(const Weights<T> &w, const BackwardStep<T> &s, int gates, const T *const *init, T *const *out) {
   constexpr int W = width<T>;
+  if (s.alone && !w.apart) return lone_product<T>(s.stash[0], gates * w.Hp, w.Hp, w.packed, init ? init[0] : nullptr, out[0]);
   if (!w.apart) return panels_product<T>(s.n, s.stash, gates * w.Hp, w.Hp, w.packed, init, out);
   T *dz[most_together], *d[most_together];
   for (int r = 0; r < s.n; r++) dz[r] = s.scratch[r] + w.Hp, d[r] = s.scratch[r] + 2 * w.Hp;

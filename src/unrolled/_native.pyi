@@ -7,7 +7,10 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 class Later:
-    def finish(self) -> None: ...
+    """Work that goes on after the call that began it (native/threads.h)."""
+
+    def finish(self) -> None:
+        """Wait for its end: what it reads may change from now on, and its results are there."""
 
 class Plan:
     batch: int
@@ -156,6 +159,7 @@ def update(
     pending: list[tuple[Array, Array, Array] | None],
     check: bool = False,
     later: int = -1,
+    after: Later | None = None,
 ) -> tuple[int, Later | None]: ...
 def catch_up(
     rule: int,

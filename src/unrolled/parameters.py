@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from unrolled import _native
 from unrolled.errors import ShapeError, UnknownNameError
 
 Array = NDArray[Any]
@@ -20,13 +21,6 @@ def fits(shape: tuple[int, ...], expected: Shape) -> bool:
     if len(shape) != len(expected):
         return False
     return shape[1:] == expected[1:] or all(e is None or e == s for s, e in zip(shape[1:], expected[1:], strict=True))
-
-
-class Later(Protocol):
-    """Work of the engine that goes on after the call that began it (native/threads.h)."""
-
-    def finish(self) -> None:
-        """Wait for its end: what it reads may change from now on, and its results are there."""
 
 
 class Pending(Protocol):
@@ -55,7 +49,7 @@ class Parameter:
         self.trainable = trainable
         self.gate_columns: Callable[[object], slice] | None = None
         self.pending: Pending | None = None
-        self.later: Later | None = None
+        self.later: _native.Later | None = None
         self.handed_out = False
 
     @property
@@ -195,10 +189,10 @@ class Gradients:
 
     def __init__(self, fleeting: bool = False) -> None:
         self.by_parameter: dict[Parameter, Gradient] = {}
-        self.later: Later | None = None
+        self.later: _native.Later | None = None
         self.fleeting = fleeting
 
-    def follow(self, later: Later | None) -> None:
+    def follow(self, later: _native.Later | None) -> None:
         """Note that some of them are still being computed."""
         if later is not None:
             self.finish()

@@ -124,7 +124,7 @@ class Optimizer:
         if list(parameters) != self._parameters:
             self.build(parameters)
         if self._clips or not self._checks_gradients or len(self._dtypes) > 1:
-            gradients.finish()  # the others leave reading them to the engine
+            gradients.finish()  # otherwise only the engine reads them
         found, rate = gradients.by_parameter, self._learning_rate
         todo = [
             (p, gradient, state, 1.0)
@@ -314,7 +314,7 @@ class NativeOptimizer(Optimizer):
             if isinstance(gradient, RowGradient):
                 rows[i], given = np.ascontiguousarray(gradient.rows, np.int32), gradient.values
                 if given.dtype != dtype or given.strides[1] != given.itemsize:  # rows may stand apart
-                    given = np.ascontiguousarray(given, dtype)
+                    given = _packed(given, dtype, whole)
                 if may_wait and not parameter.handed_out:
                     parameter.finish()
                     table = i if whole.fleeting else -1
@@ -322,13 +322,12 @@ class NativeOptimizer(Optimizer):
                         pending = self._pending(parameter, state, rule, constants)
                         value, so_far[i] = pending.array, pending.so_far()
             else:
-                given = np.ascontiguousarray(gradient, dtype)
+                given = _packed(gradient, dtype, whole)
             values.append(parameter.now() if value is None else value)
             entries.append(given)
         states, scales = [state for _, _, state, _ in work], [scale for _, _, _, scale in work]
-        whole.finish()
         bad, later = _native.update(
-            rule, values, states, entries, rows, size, decay, scales, constants, so_far, check, table
+            rule, values, states, entries, rows, size, decay, scales, constants, so_far, check, table, whole.later
         )
         if later is not None:
             work[table][0].later = later
@@ -340,6 +339,15 @@ class NativeOptimizer(Optimizer):
         if not isinstance(pending, PendingSteps) or not pending.belongs(state, rule, constants):
             pending = parameter.pending = PendingSteps(parameter, state, rule, constants)
         return pending
+
+
+def _packed(array: Array, dtype: np.dtype[Any], whole: Gradients) -> Array:
+    """The array itself if the engine can read it, otherwise a copy, once it is there."""
+    packed = np.ascontiguousarray(array, dtype)
+    if packed is not array and whole.later is not None:
+        whole.finish()
+        packed = np.ascontiguousarray(array, dtype)
+    return packed
 
 
 def _entries(gradient: Gradient) -> Array:
