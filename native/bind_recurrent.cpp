@@ -202,16 +202,68 @@ nb::tuple backward(int cell, int activation, int recurrent_activation, Plan &pla
                         back.d_h.give(), back.d_c.give());
 }
 
-// Forward, a dense layer with its cross-entropy on top, and back. What nobody asks for stays here: an array costs Python
-// microseconds. want_states: the rows' final states. Gradients of the pre-activations come gathered with their first_row, or
-// as the stash with None and the sums at frequent values.
+// What a layer's input is projected from, checked, for the way back through W.
+struct Wanted {
+  bool kernel, bias, values;
+};
+template <class T> struct InputSide {
+  const CellInfo &info;
+  CellKind cell;
+  Matrix<T> table;
+  std::optional<Ids> rows;
+  Packed<T> kernel;
+  int H, D;
+  InputDropout<T> dropout;
+
+  InputSide(int number, const Plan &plan, const Matrix<T> &table, const std::optional<Ids> &rows, const Packed<T> &kernel,
+            const Maybe<T> &drop, const std::optional<Ids> &owner)
+      : info(cell_info(number)), cell(CellKind(number)), table(table), rows(rows), kernel(kernel) {
+    require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
+    require(kernel.ndim() == 2 && kernel.shape(0) == table.shape(1) && kernel.shape(1) > 0 &&
+            kernel.shape(1) % info.gates == 0 && kernel.shape(1) / info.gates < most / 64, "kernel (D, G*H)");
+    require_aligned(table, rows, kernel);
+    H = int(kernel.shape(1) / info.gates), D = int(kernel.shape(0));
+    require(count_rows<T>(table, rows) == size_t(plan.values), "rows (n,)");
+    dropout = input_dropout<T>(drop, owner, plan.values, info.gates, D);
+  }
+
+  // d_kernel, d_bias, d_values, and the work that fills them, or None: they are there. d_recurrent_bias becomes the second row
+  // of d_bias, of a cell that has it. kept: what stash, first_row and frequent stand in.
+  nb::tuple back(Plan &plan, const T *stash, const int32_t *first_row, const T *frequent, const T *d_recurrent_bias,
+                 Wanted want, bool later, std::any kept) const {
+    const int n = plan.values, Dp = padded(D, kernels<T>().lanes);
+    const size_t columns = size_t(info.gates) * H;
+    New<T> d_kernel(want.kernel ? D : 0, columns), d_bias(want.bias ? info.biases : 0, columns);
+    New<T> d_values(want.values ? n : 0, Dp);
+    if (want.bias && info.biases == 2) std::copy_n(d_recurrent_bias, columns, d_bias.data + columns);
+    const ProjectBackwardArgs<T> args{cell, H, D, plan.view(), table.data(), size_t(table.stride(0)),
+                                      rows ? rows->data() : nullptr, kernel.data(), dropout, stash, first_row, nullptr,
+                                      frequent, want.kernel ? d_kernel.data : nullptr, want.bias ? d_bias.data : nullptr,
+                                      want.values ? d_values.data : nullptr, size_t(Dp)};
+    const nb::object kernel_out = d_kernel.give(), bias_out = d_bias.give(), values_out = d_values.give(d_values.rows, D);
+    Later goes_on(later ? kernels<T>().project_backward_later(args) : nullptr,
+                  std::make_tuple(nb::find(plan), *this, std::move(kept), kernel_out, bias_out, values_out));
+    {
+      nb::gil_scoped_release release;
+      goes_on ? goes_on.start() : kernels<T>().project_backward(args);
+    }
+    return nb::make_tuple(kernel_out, bias_out, values_out, goes_on.give());
+  }
+};
+
+// Forward, a dense layer with its cross-entropy on top, and back, also through W. What nobody asks for stays here: an array
+// costs Python microseconds. want_states: the rows' final states. later: see InputSide::back.
 template <class T>
 nb::tuple forward_and_back(int cell, int activation, int recurrent_activation, Plan &plan, Packed<T> z,
                            Packed<T> recurrent_kernel, Maybe<T> recurrent_bias, Maybe<T> h0, Maybe<T> c0, Maybe<T> drop,
                            Packed<T> kernel, Maybe<T> bias, Packed<T> labels, bool softmax, Maybe<T> weights, double weight,
-                           bool want_kernel, bool want_states) {
-  const CellInfo &info = cell_info(cell);
+                           bool want_kernel, bool want_states, Matrix<T> table, std::optional<Ids> rows,
+                           Packed<T> input_kernel, Maybe<T> input_drop, std::optional<Ids> owner, bool want_input_kernel,
+                           bool want_input_bias, bool want_values, bool later) {
+  const InputSide<T> input(cell, plan, table, rows, input_kernel, input_drop, owner);
+  const CellInfo &info = input.info;
   const size_t H = units_of(recurrent_kernel, info), B = plan.batch;
+  require(size_t(input.H) == H, "input_kernel (D, G*H)");
   const bool gathers = !drop && kernel_is_near<T>(H, info.gates) &&
                        info.gates * padded(int(H), kernels<T>().lanes) <= most_frequent_columns;
   PassForward<T> pass(cell, activation, recurrent_activation, plan, z, recurrent_kernel, recurrent_bias, h0, c0, drop,
@@ -252,60 +304,36 @@ nb::tuple forward_and_back(int cell, int activation, int recurrent_activation, P
     kernels<T>().both(pass.args, back.args,
                       {[](void *p, const int32_t *rows, int n) { static_cast<Top *>(p)->head.run(rows, n); }, &top});
   }
+  const T *stash = gathers ? gathered.data : pass.stash.data, *sums = back.frequent.rows ? back.frequent.data : nullptr;
+  const int32_t *first = gathers ? first_row.data : nullptr;
+  std::any kept = std::make_tuple(gathers ? gathered.give() : pass.stash.give(), first_row.give(), back.frequent.give());
+  const nb::tuple of_input = input.back(plan, stash, first, sums, back.d_bias.data, {want_input_kernel, want_input_bias, want_values},
+                                        later, std::move(kept));
   const nb::object states = want_states ? nb::object(nb::make_tuple(pass.final_h.give(), pass.final_c.give())) : nb::none();
-  return nb::make_tuple(top.head.loss(int(B)), logits.give(), gathers ? gathered.give() : pass.stash.give(),
-                        gathers ? first_row.give_flat() : nb::none(), states, d_kernel.give(), d_bias.give_flat(),
-                        back.d_kernel.give(), back.d_bias.give(), back.frequent.give());
+  return nb::make_tuple(top.head.loss(int(B)), logits.give(), states, d_kernel.give(), d_bias.give_flat(),
+                        back.d_kernel.give(), of_input[0], of_input[1], of_input[2], of_input[3]);
 }
 
-// d_recurrent_bias: becomes the second row of d_bias, of a cell that has it.
 template <class T>
 nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel,
-                           Maybe<T> drop, std::optional<Ids> owner, Packed<T> stash, std::optional<Ids> first_row,
-                           Packed<T> frequent, Packed<T> d_recurrent_bias, bool want_kernel, bool want_bias,
-                           bool want_values, bool later) {
-  const CellInfo &info = cell_info(cell);
-  require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
-  require(kernel.ndim() == 2 && kernel.shape(0) == table.shape(1) && kernel.shape(1) > 0 &&
-          kernel.shape(1) % info.gates == 0 && kernel.shape(1) / info.gates < most / 64, "kernel (D, G*H)");
-  const int D = int(kernel.shape(0)), G = info.gates, H = int(kernel.shape(1) / G), lanes = kernels<T>().lanes;
-  const int n = plan.values, Dp = padded(D, lanes);
-  require_aligned(table, rows, kernel, stash, first_row, frequent, d_recurrent_bias);
-  require(count_rows<T>(table, rows) == size_t(n), "rows (n,)");
+                           Maybe<T> drop, std::optional<Ids> owner, Packed<T> stash, Packed<T> frequent,
+                           Packed<T> d_recurrent_bias, bool want_kernel, bool want_bias, bool want_values) {
+  InputSide<T> input(cell, plan, table, rows, kernel, drop, owner);
+  const int Hp = padded(input.H, kernels<T>().lanes), G = input.info.gates;
+  require_aligned(stash, frequent, d_recurrent_bias);
   require(stash.ndim() == 2 && stash.shape(0) == size_t(plan.prefix) + plan.own &&
-          stash.shape(1) == size_t(first_row ? G : info.slots) * padded(H, lanes),
-          "stash (P+N, slots*Hp), or gathered (P+N, G*Hp)");
-  if (first_row) {
-    const int32_t *first = first_row->data();
-    require(first_row->size() == size_t(n) + 1 && first[0] >= 0 && std::is_sorted(first, first + n + 1) &&
-            size_t(first[n]) <= stash.shape(0), "first_row (n+1,), rising, within the rows");
-  } else {
-    plan.count_positions();
-  }
+          stash.shape(1) == size_t(input.info.slots) * Hp, "stash (P+N, slots*Hp)");
+  plan.count_positions();
   require(frequent.size() == 0 || (frequent.ndim() == 2 && frequent.shape(0) == size_t(plan.frequent_values) &&
-          frequent.shape(1) == size_t(G) * padded(H, lanes)), "frequent (K, G*Hp), as backward gave it");
-  const InputDropout<T> dropout = input_dropout<T>(drop, owner, n, G, D);
-  require(d_recurrent_bias.size() == (info.biases == 2 ? size_t(G) * H : 0), "d_recurrent_bias, as backward gave it");
-  New<T> d_kernel(want_kernel ? D : 0, size_t(G) * H), d_bias(want_bias ? info.biases : 0, size_t(G) * H);
-  New<T> d_values(want_values ? n : 0, Dp);
-  if (want_bias) std::copy_n(d_recurrent_bias.data(), d_recurrent_bias.size(), d_bias.data + size_t(G) * H);
-  if (!first_row) {
+          frequent.shape(1) == size_t(G) * Hp), "frequent (K, G*Hp), as backward gave it");
+  require(d_recurrent_bias.size() == (input.info.biases == 2 ? size_t(G) * input.H : 0),
+          "d_recurrent_bias, as backward gave it");
+  {
     nb::gil_scoped_release release;
     plan.sort_positions();
   }
-  const ProjectBackwardArgs<T> args{CellKind(cell), H, D, plan.view(), table.data(), size_t(table.stride(0)),
-                                    rows ? rows->data() : nullptr, kernel.data(), dropout, stash.data(),
-                                    first_row ? first_row->data() : nullptr, nullptr,
-                                    frequent.size() ? frequent.data() : nullptr, want_kernel ? d_kernel.data : nullptr,
-                                    want_bias ? d_bias.data : nullptr, want_values ? d_values.data : nullptr, size_t(Dp)};
-  const nb::object kernel_out = d_kernel.give(), bias_out = d_bias.give(), values_out = d_values.give(d_values.rows, D);
-  Later goes_on(later ? kernels<T>().project_backward_later(args) : nullptr,
-                std::make_tuple(nb::find(plan), table, rows, stash, first_row, frequent, kernel_out, bias_out, values_out));
-  {
-    nb::gil_scoped_release release;
-    goes_on ? goes_on.start() : kernels<T>().project_backward(args);
-  }
-  return nb::make_tuple(kernel_out, bias_out, values_out, goes_on.give());
+  return input.back(plan, stash.data(), nullptr, frequent.size() ? frequent.data() : nullptr, d_recurrent_bias.data(),
+                    {want_kernel, want_bias, want_values}, false, {});
 }
 
 template <class T> void bind(nb::module_ &m) {
@@ -326,11 +354,13 @@ template <class T> void bind(nb::module_ &m) {
         "z"_a.noconvert(), "recurrent_kernel"_a.noconvert(), "recurrent_bias"_a.noconvert().none(),
         "h0"_a.noconvert().none(), "c0"_a.noconvert().none(), "drop"_a.noconvert().none(), "kernel"_a.noconvert(),
         "bias"_a.noconvert().none(), "labels"_a.noconvert(), "softmax"_a, "weights"_a.noconvert().none(), "weight"_a,
-        "want_kernel"_a, "want_states"_a);
+        "want_kernel"_a, "want_states"_a, "table"_a.noconvert(), "rows"_a.noconvert().none(), "input_kernel"_a.noconvert(),
+        "input_drop"_a.noconvert().none(), "owner"_a.noconvert().none(), "want_input_kernel"_a, "want_input_bias"_a,
+        "want_values"_a, "later"_a);
   m.def("project_backward", &project_backward<T>, "cell"_a, "plan"_a, "table"_a.noconvert(),
         "rows"_a.noconvert().none(), "kernel"_a.noconvert(), "drop"_a.noconvert().none(), "owner"_a.noconvert().none(),
-        "stash"_a.noconvert(), "first_row"_a.noconvert().none(), "frequent"_a.noconvert(),
-        "d_recurrent_bias"_a.noconvert(), "want_kernel"_a, "want_bias"_a, "want_values"_a, "later"_a = false);
+        "stash"_a.noconvert(), "frequent"_a.noconvert(), "d_recurrent_bias"_a.noconvert(), "want_kernel"_a, "want_bias"_a,
+        "want_values"_a);
 }
 
 }  // namespace

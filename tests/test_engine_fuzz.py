@@ -153,16 +153,15 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
     assert frequent.size
     project_backward = {
         "cell": kind.number, "plan": plan, "table": project["table"], "rows": rows, "kernel": project["kernel"],
-        "drop": None, "owner": None, "stash": taken, "first_row": None, "frequent": frequent,
+        "drop": None, "owner": None, "stash": taken, "frequent": frequent,
         "d_recurrent_bias": d_recurrent_bias, "want_kernel": True, "want_bias": True, "want_values": True,
     }  # fmt: skip
     forward_and_back = {name: forward[name] for name in forward if name not in ("keep", "sequences")} | {
         "kernel": array(H, 3), "bias": array(3), "labels": array(B, 3), "softmax": True, "weights": array(B),
-        "weight": 0.0, "want_kernel": True, "want_states": True,
+        "weight": 0.0, "want_kernel": True, "want_states": True, "table": project["table"], "rows": rows,
+        "input_kernel": project["kernel"], "input_drop": None, "owner": None, "want_input_kernel": True,
+        "want_input_bias": True, "want_values": True, "later": True,
     }  # fmt: skip
-    _, _, gathered, first_row, *_, no_sums = _native.forward_and_back(**forward_and_back)
-    assert first_row is not None
-    gathered = project_backward | {"stash": gathered, "first_row": first_row, "frequent": no_sums}
     value, gradient = array(V, D), array(n, D)
     alone = plan_arguments | {"lead": np.zeros(B, np.int32)}  # rows that draw share no prefix
     calls = (alone, project, forward, backward, project_backward)
@@ -179,8 +178,6 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
         "backward": backward,
         "forward_and_back": forward_and_back,
         "project_backward": project_backward,
-        "project_backward gathered": gathered,
-        "project_backward later": gathered | {"later": True},
         "dense": {"x": array(7, D), "kernel": array(D, 5), "bias": array(5)},
         "dense_backward": {
             "x": array(7, D), "kernel": array(D, 5), "d_z": array(7, 5), "want_kernel": True, "want_x": True,

@@ -23,7 +23,7 @@ def frequent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     original = _native.project_backward
 
     def spy(*arguments: Any) -> Any:
-        seen.append(len(arguments[9]))
+        seen.append(len(arguments[8]))
         return original(*arguments)
 
     monkeypatch.setattr(_native, "project_backward", spy)

@@ -41,7 +41,7 @@ class Seen:
     """Counts what went on after its call, by function."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count = dict.fromkeys(("project_later", "project_backward", "update"), 0)
+        self.count = dict.fromkeys(("project_later", "forward_and_back", "update"), 0)
         for name in self.count:
             monkeypatch.setattr(_native, name, self._spy(name, getattr(_native, name)))
 
@@ -56,9 +56,9 @@ class Seen:
 
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing goes on from here."""
-    update, backward = _native.update, _native.project_backward
+    update, both = _native.update, _native.forward_and_back
     monkeypatch.setattr(_native, "project_later", lambda *arguments: (_native.project(*arguments), None))
-    monkeypatch.setattr(_native, "project_backward", lambda *arguments: backward(*arguments[:-1], False))
+    monkeypatch.setattr(_native, "forward_and_back", lambda *arguments: both(*arguments[:-1], False))
     monkeypatch.setattr(_native, "update", lambda *arguments: update(*arguments[:11]))  # without the last one
 
 
@@ -97,7 +97,7 @@ def test_bits_are_those_of_work_at_once(cell: str, name: str, rng: np.random.Gen
         with threads(count), pytest.MonkeyPatch.context() as patch:
             seen = Seen(patch)
             require_equal(train(copy.deepcopy(model), data), expected)
-        assert seen.count["project_later"] == seen.count["project_backward"] == 3
+        assert seen.count["project_later"] == seen.count["forward_and_back"] == 3
         assert seen.count["update"] == (0 if name == "averages" else 3)
 
 

@@ -92,7 +92,16 @@ def forward_and_back(
     weight: float,
     want_kernel: bool,
     want_states: bool,
-) -> tuple[float, Array, Array, Array | None, tuple[Array, Array] | None, Array, Array, Array, Array, Array]: ...
+    table: Array,
+    rows: Array | None,
+    input_kernel: Array,
+    input_drop: Array | None,
+    owner: Array | None,
+    want_input_kernel: bool,
+    want_input_bias: bool,
+    want_values: bool,
+    later: bool,
+) -> tuple[float, Array, tuple[Array, Array] | None, Array, Array, Array, Array, Array, Array, Later | None]: ...
 def backward(
     cell: int,
     activation: int,
@@ -118,14 +127,12 @@ def project_backward(
     drop: Array | None,
     owner: Array | None,
     stash: Array,
-    first_row: Array | None,
     frequent: Array,
     d_recurrent_bias: Array,
     want_kernel: bool,
     want_bias: bool,
     want_values: bool,
-    later: bool = False,
-) -> tuple[Array, Array, Array, Later | None]: ...
+) -> tuple[Array, Array, Array, None]: ...
 def dense(x: Array, kernel: Array, bias: Array | None) -> Array: ...
 def dense_backward(
     x: Array, kernel: Array, d_z: Array, want_kernel: bool, want_x: bool

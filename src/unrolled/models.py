@@ -117,7 +117,7 @@ class Sequential(Stack, Trainable):
             report("layer", layer, x=taken, y=value)
             if keep:
                 steps.append((back, layer.dtype))
-            if not self._padding_seen and isinstance(layer, Embedding):
+            if not self._padding_seen and isinstance(layer, Embedding) and stop != i + 1:
                 self._look_for_padding(i, value)
         y = value
 
@@ -149,6 +149,8 @@ class Sequential(Stack, Trainable):
         first = self._layers[0]  # if nothing below reads d_x, it need not be there yet
         later = below == 0 or (below == 1 and first.passes_gradients_on and first.dtype == recurrent.dtype)
         ran = recurrent.forward_to(head, cast(value, recurrent.dtype), inner, gradients, later)
+        if below == 1 and not self._padding_seen and isinstance(first, Embedding):  # the pass below left it to us
+            self._look_for_padding(0, value)
         if head.learns:
             gradients.add(dense.kernel, ran.d_kernel)
             if dense.bias is not None:

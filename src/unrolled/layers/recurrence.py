@@ -23,6 +23,8 @@ from unrolled.parameters import Array, Backprop, Gradients, Mode, Parameter, Sha
 MaybeArray = Array | None
 # of native forward: cell, activations, plan, z, recurrent kernel and bias, h0, c0, drop
 Asked = tuple[int, int, int, _native.Plan, Array, Array, MaybeArray, MaybeArray, MaybeArray, MaybeArray]
+# table, rows, kernel, drop, owner, and whether d_kernel, d_bias and d_x are wanted
+OfInput = tuple[Array, MaybeArray, Array, MaybeArray, MaybeArray, bool, bool, bool]
 _NUMBERS = {name: number for number, name in enumerate(engine.ACTIVATIONS)}
 
 
@@ -224,14 +226,15 @@ class Recurrent(Layer):
               computed until gradients.finish().
         """
         sequence, states, factors = self._begin(x, mode, None)
-        plan, values, asked = self._asked(sequence, states, factors)
+        _, values, asked = self._asked(sequence, states, factors)
         weights, weight = (head.weights, 0.0) if isinstance(head.weights, np.ndarray) else (None, head.weights)
-        loss, logits, d_z, first_row, ended, d_top, d_top_bias, *of_states = _native.forward_and_back(
+        loss, logits, ended, d_top, d_top_bias, d_recurrent, *of_input = _native.forward_and_back(
             *asked, head.kernel, head.bias, head.labels, head.softmax, weights, weight, head.learns, self.stateful,
+            *self._of_input(sequence, values, factors, mode), later and values.distinct is None,  # or it is summed here
         )  # fmt: skip
         if ended is not None:
             self.states = list(ended[: self.kind.states])
-        d_x = self._project_back(sequence, plan, values, factors, d_z, first_row, of_states, gradients, mode, later)
+        d_x = self._add(gradients, d_recurrent, of_input, sequence, values, mode)
         return HeadPass(loss, logits, d_top, d_top_bias, d_x)
 
     def _begin(self, x: Any, mode: Mode, initial_state: Any) -> tuple[Sequence, list[Array] | None, Factors]:
@@ -315,33 +318,34 @@ class Recurrent(Layer):
             watched(),
         )  # fmt: skip
         report("back", self, x=x, ran=ran, d_h=d_h_all, d_c=d_c_all, d_out=d_out)
-        d_x = self._project_back(x, ran.plan, ran.values, ran.factors, stash, None, of_states, gradients, mode)
-        return d_x, [d_h0, d_c0][: kind.states]
-
-    def _project_back(
-        self, x: Sequence, plan: _native.Plan, values: Values, factors: Factors, d_z: Array, first_row: MaybeArray,
-        of_states: list[Array], gradients: Gradients, mode: Mode, later: bool = False,
-    ) -> Array | None:  # fmt: skip
-        """Add all gradients of the layer, from those of the pre-activations; returns d_x.
-
-        d_z: the stash after the way back, or gathered, with first_row (see native/kernels.h); of_states:
-        d_recurrent_kernel, d_recurrent_bias, sums at frequent values; later: see forward_to.
-        """
-        kind, learns = self.kind, self.kernel.trainable
         d_recurrent, d_recurrent_bias, frequent = of_states
-        later = later and values.distinct is None  # otherwise d_x is summed here
-        d_kernel, d_bias, d_x, goes_on = _native.project_backward(
-            kind.number, plan, x.table, values.rows, self.kernel.value, factors.input, values.owner, d_z, first_row,
-            frequent, d_recurrent_bias, learns, learns and self.bias is not None, mode.input_gradient, later,
+        table, rows, kernel, drop, owner, *wanted = self._of_input(x, ran.values, ran.factors, mode)
+        of_input = _native.project_backward(
+            kind.number, ran.plan, table, rows, kernel, drop, owner, stash, frequent, d_recurrent_bias, *wanted
+        )
+        return self._add(gradients, d_recurrent, of_input, x, ran.values, mode), [d_h0, d_c0][: kind.states]
+
+    def _of_input(self, x: Sequence, values: Values, factors: Factors, mode: Mode) -> OfInput:
+        """What the way back through the kernel needs of the layer's input, and what is wanted of it."""
+        learns = self.kernel.trainable
+        return (
+            x.table, values.rows, self.kernel.value, factors.input, values.owner,
+            learns, learns and self.bias is not None, mode.input_gradient,
         )  # fmt: skip
-        gradients.follow(goes_on)
+
+    def _add(
+        self, gradients: Gradients, d_recurrent: Array, of_input: Any, x: Sequence, values: Values, mode: Mode
+    ) -> Array | None:
+        """Add all gradients of the layer; returns d_x. of_input: d_kernel, d_bias, d_x, and what computes them."""
+        d_kernel, d_bias, d_x, later = of_input
+        gradients.follow(later)
         if mode.input_gradient and values.distinct is not None:
             d_x = sum_rows(d_x, values.distinct, x.n)
-        if learns:
+        if self.kernel.trainable:
             gradients.add(self.kernel, d_kernel)
             gradients.add(self.recurrent_kernel, d_recurrent)
             if self.bias is not None:
-                gradients.add(self.bias, d_bias if kind.biases == 2 else d_bias[0])
+                gradients.add(self.bias, d_bias if self.kind.biases == 2 else d_bias[0])
         return d_x if mode.input_gradient else None
 
     # ---- states
