@@ -25,7 +25,7 @@ template <template <class> class Cell, class T> struct BackwardPass {
   int32_t frequent_value[unrolled::most_frequent];
   int numbered = 0, prefix_left = plan.prefix;
   const Scratch<T> starts{size_t(plan.batch) * Hp * 2}, joined{2 * prefix_size};
-  const Scratch<T> partial{by_block ? (blocks + 1) * size : size};  // the prefix's first
+  const Scratch<T> partial{by_block ? (blocks + 2) * size : size};  // the two of the prefix first
   const Scratch<T> sums{(blocks + 1) * (gathers ? most_frequent_entries() : frequent)};
   StateMasks<T> masks{args.drop, plan, G, w.H, Hp};
   const typename Loop::Backward loop{args, w, starts, starts + size_t(plan.batch) * Hp, joined, joined + prefix_size, masks,
@@ -59,7 +59,7 @@ template <template <class> class Cell, class T> struct BackwardPass {
 
   // before(first, last): what must happen before a group of rows can go back.
   template <class F> void block(int block, const OwnSteps<T> &own, const F &before) const {
-    T *products = by_block ? zeros(partial + (block + 1) * size, size) : nullptr, *own_sums = nullptr;
+    T *products = by_block ? zeros(partial + (block + 2) * size, size) : nullptr, *own_sums = nullptr;
     each_group(block, [&](int first, int last) {
       before(first, last);
       while (gathers && !__atomic_load_n(&numbered, __ATOMIC_ACQUIRE)) unrolled::yield();
@@ -105,17 +105,17 @@ template <template <class> class Cell, class T> struct BackwardPass {
     loop.run(1, &run, dh, dc, nullptr, nullptr, nullptr, {});
     to_initial(0, dh[0], dc[0]);
   }
-  void add_prefix() const {
-    T *products = zeros(partial, size), *own_sums = zeros(sums, frequent);
-    loop.add_prefix(by_block ? products : nullptr, frequent ? own_sums : nullptr);
+  void add_prefix(int half) const {
+    T *products = by_block ? zeros(partial + half * size, size) : nullptr;
+    loop.add_prefix(products, half || !frequent ? nullptr : zeros(sums, frequent), half);
   }
 
-  // The first block's own become all blocks'; some at a time, which stay in registers. What is read soon, at another block, is
-  // asked for: other threads wrote it.
-  void add_up(T *of_blocks, size_t entries) const {
+  // The first block's own become all blocks', from entry `first` to `last`; some at a time, which stay in registers. What is
+  // read soon, at another block, is asked for: other threads wrote it.
+  void add_up(T *of_blocks, size_t entries, size_t first, size_t last) const {
     constexpr int most = 16, ahead = 3;
-    for (size_t j = 0; j < entries; j += most * W) {
-      const int some = entries - j < most * W ? int(entries - j) / W : most;
+    for (size_t j = first; j < last; j += most * W) {
+      const int some = last - j < most * W ? int(last - j) / W : most;
       Vec<T> sum[most];
       for (int m = 0; m < some; m++) sum[m] = load<T>(of_blocks + j + m * W);
       for (int block = 1; block < blocks; block++) {
@@ -130,21 +130,25 @@ template <template <class> class Cell, class T> struct BackwardPass {
   // The prefix runs in one thread, on what rows hand over. Beside it the blocks' sums are added up, in the order of blocks,
   // and then what the prefix itself adds.
   void finish() {
-    unrolled::parallel_for(5, [&](int task) {
+    constexpr int parts = 3;  // of the frequent values
+    unrolled::parallel_for(5 + parts, [&](int task) {
       if (task == 0) prefix();
       if (task == 1 && args.meanwhile) args.meanwhile(args.context);
-      if (task == 2 && by_block) add_up(partial + size, size);
-      if (task == 3 && frequent) add_up(sums + frequent, frequent);
-      if (task == 4) add_prefix();
+      if (task == 2 && by_block) add_up(partial + 2 * size, size, 0, size);
+      if (task >= 3 && task < 3 + parts && frequent) {
+        const size_t N = size_t(G) * Hp, rows = frequent / N, part = task - 3;
+        add_up(sums + frequent, frequent, rows * part / parts * N, rows * (part + 1) / parts * N);
+      }
+      if (task >= 3 + parts) add_prefix(task - 3 - parts);
     });
     for (size_t row = 0, N = size_t(G) * Hp; row < frequent; row += N) {
       T *to = gathers ? args.gathered.rows + args.gathered.first_row[frequent_value[row / N]] * N : args.frequent + row;
       for (size_t j = 0; j < N; j++) to[j] = sums[row + j] + sums[frequent + row + j];
     }
     if (by_block)
-      for (size_t j = 0; j < size; j++) partial[j] += partial[size + j];
+      for (size_t j = 0; j < size; j++) partial[j] = partial[j] + partial[size + j] + partial[2 * size + j];
     else
-      all_products();
+      zeros(partial, size), all_products();
     w.apart ? unpack_dropped_products<T>(args, G, Hp, partial) : Loop::unpack_products(args, Hp, partial);
   }
 

@@ -151,8 +151,10 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
       if (args.gathered.rows) put_others(done, passed, count);
     }
 
-    // The same of the shared prefix, behind the thread in which it runs.
-    void add_prefix(T *products, T *sums) const {
+    // The same of the shared prefix, behind the thread in which it runs: of the products the first or the second half of the
+    // columns, the rest with the first.
+    void add_prefix(T *products, T *sums, bool second) const {
+      const int middle = round_up(G * w.Hp / 2, W);
       const Run run = prefix_run(args.plan);
       int32_t done[together];
       Passed passed[together];
@@ -163,7 +165,9 @@ template <template <class> class Cell, class T> struct RecurrenceBackward {
           const int i = done[j] = last - 1 - j;
           passed[j] = {state_row(args.h, i ? i : run.start), args.stash + size_t(i) * slots * w.Hp};
         }
-        add_steps(done, passed, count, products, sums);
+        const auto step = [&](int j) { return passed[j]; };
+        if (products) add_products(args, w, count, step, products, second ? middle : 0, second ? INT32_MAX : middle);
+        if (!second) add_steps(done, passed, count, nullptr, sums);
       }
       streamed();
     }
