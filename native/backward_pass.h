@@ -23,7 +23,8 @@ template <template <class> class Cell, class T> struct BackwardPass {
   const int positions = plan.prefix + plan.own;
   size_t frequent = args.frequent ? size_t(plan.frequent_values) * G * Hp : 0;  // entries of sums; see number
   int32_t frequent_value[unrolled::most_frequent];
-  int numbered = 0, prefix_left = plan.prefix;
+  Made numbered;
+  int prefix_left = plan.prefix;
   const Scratch<T> starts{size_t(plan.batch) * Hp * 2}, joined{2 * prefix_size};
   const Scratch<T> partial{by_block ? (blocks + 2) * size : size};  // the two of the prefix first
   const Scratch<T> sums{(blocks + 1) * (gathers ? most_frequent_entries() : frequent)};
@@ -46,7 +47,7 @@ template <template <class> class Cell, class T> struct BackwardPass {
     const unrolled::Gathered<T> &to = args.gathered;
     frequent = size_t(unrolled::place_positions(plan.value, positions, plan.values, to.first_row, to.place, to.next,
                                                 frequent_value)) * G * Hp;
-    __atomic_store_n(&numbered, 1, __ATOMIC_RELEASE);
+    numbered.tell();
   }
 
   // f(first, last) for each group of the rows of a block.
@@ -62,7 +63,7 @@ template <template <class> class Cell, class T> struct BackwardPass {
     T *products = by_block ? zeros(partial + (block + 2) * size, size) : nullptr, *own_sums = nullptr;
     each_group(block, [&](int first, int last) {
       before(first, last);
-      while (gathers && !__atomic_load_n(&numbered, __ATOMIC_ACQUIRE)) unrolled::yield();
+      if (gathers) numbered.wait();
       if (frequent && !own_sums) own_sums = zeros(sums + (block + 1) * frequent, frequent);
       loop.rows(first, last, products, own_sums, own);
     });

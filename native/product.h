@@ -173,6 +173,15 @@ template <class T> struct Scratch {
   operator T *() const { return p; }
 };
 
+// Something that the one task makes and later ones wait for.
+struct Made {
+  int made = 0;
+  void tell() { __atomic_store_n(&made, 1, __ATOMIC_RELEASE); }
+  void wait() const {
+    while (!__atomic_load_n(&made, __ATOMIC_ACQUIRE)) unrolled::yield();
+  }
+};
+
 // One panel of up to 4 vectors of columns.
 template <class T>
 static inline void outer_panel(int C, const T *const *a, int M, const T *const *b, size_t b_at, int K, T *out,

@@ -18,13 +18,15 @@ template <template <class> class Cell, class T> struct Projection {
     // write is asked for just before.
     const int at_once = size_t(D) * N * sizeof(T) <= (32 << 10) ? 24 : most_together;
     const Scratch<T> panels{size_t(D) * N}, bias{size_t(N)};
+    Made packed;
 
-    explicit Forward(const ProjectArgs<T> &given) : args(given) {
-      tasks = (args.values + at_once - 1) / at_once;
-      pack_in_panels<T>(args.kernel, D, {H, G, 0, G}, panels);
-      pack_row<T>(args.bias, {H, G, 0, G}, bias);
-    }
+    explicit Forward(const ProjectArgs<T> &given) : args(given) { tasks = (args.values + at_once - 1) / at_once; }
     void task(int chunk) override {
+      if (chunk == 0) {
+        pack_in_panels<T>(args.kernel, D, {H, G, 0, G}, panels);
+        pack_row<T>(args.bias, {H, G, 0, G}, bias);
+        packed.tell();
+      }
       const auto a_row = [&](int i) { return args.table + size_t(args.rows ? args.rows[i] : i) * args.ld; };
       const auto c_row = [&](int i) { return args.z + size_t(i) * N; };
       const int first = chunk * at_once, last = first + at_once < args.values ? first + at_once : args.values;
@@ -32,6 +34,7 @@ template <template <class> class Cell, class T> struct Projection {
         prefetch(a_row(i), D);
         prefetch<true>(c_row(i), N);
       }
+      packed.wait();
       multiply_rows<T>(first, last, D, N, panels, bias, a_row, c_row);
     }
     bool large() const { return Projection::large(args.values, D, N); }
@@ -153,12 +156,12 @@ template <template <class> class Cell, class T> struct Projection {
     const int N = way.N, D = way.D, values = way.values;
     const Scratch<T> panels{way.panels_size()}, d{size_t(D + 1) * N * parts_of(values)};
 
-    explicit Parts(const ProjectBackwardArgs<T> &given) : args(given) {
-      tasks = parts_of(values);
-      way.pack(panels);
-    }
+    Made packed;
+
+    explicit Parts(const ProjectBackwardArgs<T> &given) : args(given) { tasks = parts_of(values); }
     void task(int part) override {
       constexpr int few = 32;
+      if (part == 0) way.pack(panels), packed.tell();
       T *own = d + size_t(part) * (D + 1) * N;
       memset(own, 0, sizeof(T) * (D + 1) * N);
       Scratch<T> sums(size_t(few) * N);
@@ -171,6 +174,7 @@ template <template <class> class Cell, class T> struct Projection {
         }
         way.sum_positions(v, last, sums);
         way.add_kernel_gradient(v, last, sums, 0, N, own);
+        packed.wait();
         if (args.d_values) way.input_gradient(v, last, sums, panels);
       }
     }
