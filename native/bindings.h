@@ -117,10 +117,14 @@ class Later {
   }
   explicit operator bool() const { return work != nullptr; }
   void start() { unrolled::start(*work); }
-  // Holds the interpreter: two threads may predict with one model.
+  // While it waits another Python thread may come, and be first at what follows.
   void finish() {
     if (!work) return;
-    unrolled::finish();
+    {
+      nb::gil_scoped_release release;
+      unrolled::finish();
+    }
+    if (!work) return;
     const bool failed = work->failed;
     if (!failed) work->end();
     work.reset(), kept.reset();

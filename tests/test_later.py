@@ -250,6 +250,19 @@ def test_other_python_threads_meanwhile(rng: np.random.Generator) -> None:
     assert wrong and not any(wrong)
 
 
+def test_python_threads_that_read_one_table() -> None:
+    for _ in range(10):
+        table, optimizer, gradients, expected = large_table()
+        optimizer.apply(gradients, [table])
+        found: list[Array] = []
+        readers = [threading.Thread(target=lambda: found.append(table.numpy())) for _ in range(3)]  # noqa: B023
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join()
+        require_equal(found, [expected] * 3)
+
+
 def test_a_gradient_that_is_not_finite_changes_nothing() -> None:
     table, optimizer, gradients, _ = large_table()
     gradients.by_parameter[table].values[7, 3] = np.nan  # type: ignore[union-attr]

@@ -79,8 +79,9 @@ class Parameter:
 
     def finish(self) -> None:
         """Wait for an update that goes on."""
-        if self.later is not None:
-            self.later.finish()
+        later = self.later
+        if later is not None:  # another thread may be at the same, or have begun the next, which waits when it is dropped
+            later.finish()
             self.later = None
 
     def __getstate__(self) -> dict[str, Any]:
