@@ -47,7 +47,7 @@ std::pair<nb::object, Later> begin_project(int cell, int units, Matrix<T> table,
   const ProjectArgs<T> args{CellKind(cell), H, D, n, table.data(), size_t(table.stride(0)), rows ? rows->data() : nullptr,
                             kernel.data(), data_or_null(bias), dropout, z.data};
   const nb::object out = z.give();
-  Later goes_on(later ? kernels<T>().project_later(args) : nullptr, std::make_tuple(table, rows, out));
+  Later goes_on(later ? kernels<T>().project_later(args) : nullptr, std::make_tuple(table, rows, kernel, bias, out));
   {
     nb::gil_scoped_release release;
     goes_on ? goes_on.start() : kernels<T>().project(args);
