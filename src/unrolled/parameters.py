@@ -80,8 +80,8 @@ class Parameter:
     def finish(self) -> None:
         """Wait for an update that goes on."""
         later = self.later
-        if later is not None:  # another thread may be at the same, or have begun the next, which waits when it is dropped
-            later.finish()
+        if later is not None:
+            later.finish()  # another thread may have begun the next: dropped, it is waited for
             self.later = None
 
     def __getstate__(self) -> dict[str, Any]:
