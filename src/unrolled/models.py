@@ -149,8 +149,8 @@ class Sequential(Stack, Trainable):
         first = self._layers[0]  # if nothing below reads d_x, it need not be there yet
         later = below == 0 or (below == 1 and first.passes_gradients_on and first.dtype == recurrent.dtype)
         ran = recurrent.forward_to(head, cast(value, recurrent.dtype), inner, gradients, later)
-        if below == 1 and not self._padding_seen and isinstance(first, Embedding):  # the pass below left it to us
-            self._look_for_padding(0, value)
+        if below == 1 and not self._padding_seen and isinstance(first, Embedding) and isinstance(value, Sequence):
+            self._look_for_padding(0, value)  # the pass below left it to us
         if head.learns:
             gradients.add(dense.kernel, ran.d_kernel)
             if dense.bias is not None:
