@@ -72,6 +72,7 @@ using namespace unrolled;
 
 NB_MODULE(_native, m) {
   import_numpy();
+  nb::set_leak_warnings(false);  // a model that lives until the interpreter ends may have work that goes on
   const char *forced = std::getenv("UNROLLED_SIMD");
   set_level(forced && *forced ? forced : levels().front());
   m.def("levels", &levels, "Instruction sets that this machine and build have, best first.");

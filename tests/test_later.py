@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -224,6 +226,23 @@ def test_arrays_stay_until_it_has_ended() -> None:
         table, optimizer, gradients, _ = large_table()
         optimizer.apply(gradients, [table])
         del table, optimizer, gradients  # nobody ever reads the table
+
+
+def test_a_process_may_end_with_it() -> None:
+    """Also where somebody keeps the model until after the interpreter has gone."""
+    code = """
+import ctypes
+import numpy as np
+from unrolled.layers import LSTM, Dense, Embedding
+from unrolled.models import Sequential
+model = Sequential([Embedding(20_000, 32), LSTM(32), Dense(1, activation="sigmoid")])
+model.compile("rmsprop", "binary_crossentropy")
+model.train_on_batch(np.arange(1, 6401).reshape(64, 100), np.zeros(64))
+assert model.weights[0].later is not None
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(model))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
 def test_other_python_threads_meanwhile(rng: np.random.Generator) -> None:
