@@ -149,12 +149,13 @@ template <template <class> class Cell, class T> struct BackwardPass {
     if (by_block)
       for (size_t j = 0; j < size; j++) partial[j] = partial[j] + partial[size + j] + partial[2 * size + j];
     else
-      zeros(partial, size), all_products();
+      all_products();
     w.apart ? unpack_dropped_products<T>(args, G, Hp, partial) : Loop::unpack_products(args, Hp, partial);
   }
 
   // Large layers: all positions at once, cut by columns.
   void all_products() const {
+    zeros(partial, size);
     constexpr int panel = 4 * panel_columns * W;
     const int panels = (Hp + panel - 1) / panel;  // of a gate
     const auto passed = [&](int i) {

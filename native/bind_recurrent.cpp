@@ -30,40 +30,74 @@ InputDropout<T> input_dropout(const Maybe<T> &masks, const std::optional<Ids> &o
   return {int(masks->shape(1)), masks->data(), owner->data()};
 }
 
-// z, and the work that fills it.
+struct Wanted {
+  bool kernel, bias, values;
+};
+// What a layer's input is projected from, checked.
+template <class T> struct InputSide {
+  const CellInfo &info;
+  CellKind cell;
+  Matrix<T> table;
+  std::optional<Ids> rows;
+  Packed<T> kernel;
+  int H, D, n;
+  InputDropout<T> dropout;
+
+  InputSide(int number, const Matrix<T> &table, const std::optional<Ids> &rows, const Packed<T> &kernel, const Maybe<T> &drop,
+            const std::optional<Ids> &owner)
+      : info(cell_info(number)), cell(CellKind(number)), table(table), rows(rows), kernel(kernel) {
+    require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
+    require(kernel.ndim() == 2 && kernel.shape(0) == table.shape(1) && kernel.shape(1) > 0 &&
+            kernel.shape(1) % info.gates == 0 && kernel.shape(1) / info.gates < most / 64, "kernel (D, G*H)");
+    require_aligned(table, rows, kernel);
+    H = int(kernel.shape(1) / info.gates), D = int(kernel.shape(0)), n = int(count_rows<T>(table, rows));
+    dropout = input_dropout<T>(drop, owner, n, info.gates, D);
+  }
+  const int32_t *rows_or_null() const { return rows ? rows->data() : nullptr; }
+
+  // d_kernel, d_bias, d_values, and the work that fills them, or None: they are there. d_recurrent_bias becomes the second row
+  // of d_bias, of a cell that has it. kept: what stash, first_row and frequent stand in.
+  nb::tuple back(Plan &plan, const T *stash, const int32_t *first_row, const T *frequent, const T *d_recurrent_bias,
+                 Wanted want, bool later, std::any kept) const {
+    const int Dp = padded(D, kernels<T>().lanes);
+    const size_t columns = size_t(info.gates) * H;
+    New<T> d_kernel(want.kernel ? D : 0, columns), d_bias(want.bias ? info.biases : 0, columns);
+    New<T> d_values(want.values ? n : 0, Dp);
+    if (want.bias && info.biases == 2) std::copy_n(d_recurrent_bias, columns, d_bias.data + columns);
+    const ProjectBackwardArgs<T> args{cell, H, D, plan.view(), table.data(), size_t(table.stride(0)),
+                                      rows_or_null(), kernel.data(), dropout, stash, first_row, nullptr,
+                                      frequent, want.kernel ? d_kernel.data : nullptr, want.bias ? d_bias.data : nullptr,
+                                      want.values ? d_values.data : nullptr, size_t(Dp)};
+    const nb::object kernel_out = d_kernel.give(), bias_out = d_bias.give(), values_out = d_values.give(d_values.rows, D);
+    Later goes_on(later ? kernels<T>().project_backward_later(args) : nullptr,
+                  std::make_tuple(nb::find(plan), *this, std::move(kept), kernel_out, bias_out, values_out));
+    {
+      nb::gil_scoped_release release;
+      goes_on ? goes_on.start() : kernels<T>().project_backward(args);
+    }
+    return nb::make_tuple(kernel_out, bias_out, values_out, goes_on.give());
+  }
+};
+
+// z, and the work that fills it, or None: it is there.
 template <class T>
-std::pair<nb::object, Later> begin_project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel,
-                                           Maybe<T> bias, Maybe<T> drop, std::optional<Ids> owner, bool later) {
-  const CellInfo &info = cell_info(cell);
-  require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
-  require(units > 0 && size_t(units) < most / 64, "units: 1 to 2^25");
-  require_aligned(table, rows, kernel, bias);
-  const int D = int(table.shape(1)), G = info.gates, H = units;
-  require(kernel.ndim() == 2 && kernel.shape(0) == table.shape(1) && kernel.shape(1) == size_t(G) * H, "kernel (D, G*H)");
+nb::tuple project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel, Maybe<T> bias,
+                  Maybe<T> drop, std::optional<Ids> owner, bool later) {
+  const InputSide<T> input(cell, table, rows, kernel, drop, owner);
+  const int G = input.info.gates, H = input.H;
+  require(H == units, "kernel (D, G*units)");
+  require_aligned(bias);
   if (bias) require(bias->size() == size_t(G) * H, "bias (G*H,)");
-  const int n = int(count_rows<T>(table, rows));
-  const InputDropout<T> dropout = input_dropout<T>(drop, owner, n, G, D);
-  New<T> z(n, size_t(G) * padded(H, kernels<T>().lanes));
-  const ProjectArgs<T> args{CellKind(cell), H, D, n, table.data(), size_t(table.stride(0)), rows ? rows->data() : nullptr,
-                            kernel.data(), data_or_null(bias), dropout, z.data};
+  New<T> z(input.n, size_t(G) * padded(H, kernels<T>().lanes));
+  const ProjectArgs<T> args{input.cell, H, input.D, input.n, table.data(), size_t(table.stride(0)), input.rows_or_null(),
+                            kernel.data(), data_or_null(bias), input.dropout, z.data};
   const nb::object out = z.give();
-  Later goes_on(later ? kernels<T>().project_later(args) : nullptr, std::make_tuple(table, rows, kernel, bias, out));
+  Later goes_on(later ? kernels<T>().project_later(args) : nullptr, std::make_tuple(input, bias, out));
   {
     nb::gil_scoped_release release;
     goes_on ? goes_on.start() : kernels<T>().project(args);
   }
-  return {out, std::move(goes_on)};
-}
-template <class T>
-nb::object project(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel, Maybe<T> bias,
-                   Maybe<T> drop, std::optional<Ids> owner) {
-  return begin_project<T>(cell, units, table, rows, kernel, bias, drop, owner, false).first;
-}
-template <class T>
-nb::tuple project_later(int cell, int units, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel, Maybe<T> bias,
-                        Maybe<T> drop, std::optional<Ids> owner) {
-  auto [z, later] = begin_project<T>(cell, units, table, rows, kernel, bias, drop, owner, true);
-  return nb::make_tuple(z, later.give());
+  return nb::make_tuple(out, goes_on.give());
 }
 
 template <class T> void check_drop(const Maybe<T> &drop, const Plan &plan, const CellInfo &info, int H) {
@@ -202,55 +236,6 @@ nb::tuple backward(int cell, int activation, int recurrent_activation, Plan &pla
                         back.d_h.give(), back.d_c.give());
 }
 
-// What a layer's input is projected from, checked, for the way back through W.
-struct Wanted {
-  bool kernel, bias, values;
-};
-template <class T> struct InputSide {
-  const CellInfo &info;
-  CellKind cell;
-  Matrix<T> table;
-  std::optional<Ids> rows;
-  Packed<T> kernel;
-  int H, D;
-  InputDropout<T> dropout;
-
-  InputSide(int number, const Plan &plan, const Matrix<T> &table, const std::optional<Ids> &rows, const Packed<T> &kernel,
-            const Maybe<T> &drop, const std::optional<Ids> &owner)
-      : info(cell_info(number)), cell(CellKind(number)), table(table), rows(rows), kernel(kernel) {
-    require(table.shape(1) > 0 && rows_contiguous(table), "table (V, D), rows contiguous");
-    require(kernel.ndim() == 2 && kernel.shape(0) == table.shape(1) && kernel.shape(1) > 0 &&
-            kernel.shape(1) % info.gates == 0 && kernel.shape(1) / info.gates < most / 64, "kernel (D, G*H)");
-    require_aligned(table, rows, kernel);
-    H = int(kernel.shape(1) / info.gates), D = int(kernel.shape(0));
-    require(count_rows<T>(table, rows) == size_t(plan.values), "rows (n,)");
-    dropout = input_dropout<T>(drop, owner, plan.values, info.gates, D);
-  }
-
-  // d_kernel, d_bias, d_values, and the work that fills them, or None: they are there. d_recurrent_bias becomes the second row
-  // of d_bias, of a cell that has it. kept: what stash, first_row and frequent stand in.
-  nb::tuple back(Plan &plan, const T *stash, const int32_t *first_row, const T *frequent, const T *d_recurrent_bias,
-                 Wanted want, bool later, std::any kept) const {
-    const int n = plan.values, Dp = padded(D, kernels<T>().lanes);
-    const size_t columns = size_t(info.gates) * H;
-    New<T> d_kernel(want.kernel ? D : 0, columns), d_bias(want.bias ? info.biases : 0, columns);
-    New<T> d_values(want.values ? n : 0, Dp);
-    if (want.bias && info.biases == 2) std::copy_n(d_recurrent_bias, columns, d_bias.data + columns);
-    const ProjectBackwardArgs<T> args{cell, H, D, plan.view(), table.data(), size_t(table.stride(0)),
-                                      rows ? rows->data() : nullptr, kernel.data(), dropout, stash, first_row, nullptr,
-                                      frequent, want.kernel ? d_kernel.data : nullptr, want.bias ? d_bias.data : nullptr,
-                                      want.values ? d_values.data : nullptr, size_t(Dp)};
-    const nb::object kernel_out = d_kernel.give(), bias_out = d_bias.give(), values_out = d_values.give(d_values.rows, D);
-    Later goes_on(later ? kernels<T>().project_backward_later(args) : nullptr,
-                  std::make_tuple(nb::find(plan), *this, std::move(kept), kernel_out, bias_out, values_out));
-    {
-      nb::gil_scoped_release release;
-      goes_on ? goes_on.start() : kernels<T>().project_backward(args);
-    }
-    return nb::make_tuple(kernel_out, bias_out, values_out, goes_on.give());
-  }
-};
-
 // Forward, a dense layer with its cross-entropy on top, and back, also through W. What nobody asks for stays here: an array
 // costs Python microseconds. want_states: the rows' final states. later: see InputSide::back.
 template <class T>
@@ -260,7 +245,8 @@ nb::tuple forward_and_back(int cell, int activation, int recurrent_activation, P
                            bool want_kernel, bool want_states, Matrix<T> table, std::optional<Ids> rows,
                            Packed<T> input_kernel, Maybe<T> input_drop, std::optional<Ids> owner, bool want_input_kernel,
                            bool want_input_bias, bool want_values, bool later) {
-  const InputSide<T> input(cell, plan, table, rows, input_kernel, input_drop, owner);
+  const InputSide<T> input(cell, table, rows, input_kernel, input_drop, owner);
+  require(input.n == plan.values, "rows (n,)");
   const CellInfo &info = input.info;
   const size_t H = units_of(recurrent_kernel, info), B = plan.batch;
   require(size_t(input.H) == H, "input_kernel (D, G*H)");
@@ -318,7 +304,8 @@ template <class T>
 nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<Ids> rows, Packed<T> kernel,
                            Maybe<T> drop, std::optional<Ids> owner, Packed<T> stash, Packed<T> frequent,
                            Packed<T> d_recurrent_bias, bool want_kernel, bool want_bias, bool want_values) {
-  InputSide<T> input(cell, plan, table, rows, kernel, drop, owner);
+  const InputSide<T> input(cell, table, rows, kernel, drop, owner);
+  require(input.n == plan.values, "rows (n,)");
   const int Hp = padded(input.H, kernels<T>().lanes), G = input.info.gates;
   require_aligned(stash, frequent, d_recurrent_bias);
   require(stash.ndim() == 2 && stash.shape(0) == size_t(plan.prefix) + plan.own &&
@@ -339,10 +326,7 @@ nb::tuple project_backward(int cell, Plan &plan, Matrix<T> table, std::optional<
 template <class T> void bind(nb::module_ &m) {
   m.def("project", &project<T>, "cell"_a, "units"_a, "table"_a.noconvert(), "rows"_a.noconvert().none(),
         "kernel"_a.noconvert(), "bias"_a.noconvert().none(), "drop"_a.noconvert().none() = nb::none(),
-        "owner"_a.noconvert().none() = nb::none());
-  m.def("project_later", &project_later<T>, "cell"_a, "units"_a, "table"_a.noconvert(), "rows"_a.noconvert().none(),
-        "kernel"_a.noconvert(), "bias"_a.noconvert().none(), "drop"_a.noconvert().none() = nb::none(),
-        "owner"_a.noconvert().none() = nb::none());
+        "owner"_a.noconvert().none() = nb::none(), "later"_a = false);
   m.def("forward", &forward<T>, "cell"_a, "activation"_a, "recurrent_activation"_a, "plan"_a, "z"_a.noconvert(),
         "recurrent_kernel"_a.noconvert(), "recurrent_bias"_a.noconvert().none(), "h0"_a.noconvert().none(),
         "c0"_a.noconvert().none(), "drop"_a.noconvert().none(), "keep"_a, "sequences"_a);

@@ -18,63 +18,37 @@ using unrolled::CellKind;
 #include "cells.def"
 #undef CELL
 
-template <class T> void project(const ProjectArgs<T> &args) {
-  switch (args.cell) {
+// f with the struct of a cell.
+template <class F> auto with_cell(CellKind cell, const F &f) {
+  switch (cell) {
 #define CELL(name, type, ...) \
-  case CellKind::name: return Projection<type, T>::forward(args);
+  case CellKind::name: return f.template operator()<type>();
 #include "cells.def"
 #undef CELL
   }
+  __builtin_unreachable();
+}
+
+template <class T> void project(const ProjectArgs<T> &args) {
+  with_cell(args.cell, [&]<template <class> class Cell>() { Projection<Cell, T>::forward(args); });
 }
 template <class T> void project_backward(const ProjectBackwardArgs<T> &args) {
-  switch (args.cell) {
-#define CELL(name, type, ...) \
-  case CellKind::name: return Projection<type, T>::backward(args);
-#include "cells.def"
-#undef CELL
-  }
+  with_cell(args.cell, [&]<template <class> class Cell>() { Projection<Cell, T>::backward(args); });
 }
 template <class T> unrolled::Work *project_later(const ProjectArgs<T> &args) {
-  switch (args.cell) {
-#define CELL(name, type, ...) \
-  case CellKind::name: return Projection<type, T>::forward_later(args);
-#include "cells.def"
-#undef CELL
-  }
-  return nullptr;
+  return with_cell(args.cell, [&]<template <class> class Cell>() { return Projection<Cell, T>::forward_later(args); });
 }
 template <class T> unrolled::Work *project_backward_later(const ProjectBackwardArgs<T> &args) {
-  switch (args.cell) {
-#define CELL(name, type, ...) \
-  case CellKind::name: return Projection<type, T>::backward_later(args);
-#include "cells.def"
-#undef CELL
-  }
-  return nullptr;
+  return with_cell(args.cell, [&]<template <class> class Cell>() { return Projection<Cell, T>::backward_later(args); });
 }
 template <class T> void forward(const ForwardArgs<T> &args) {
-  switch (args.cell) {
-#define CELL(name, type, ...) \
-  case CellKind::name: return Recurrence<type, T>::forward(args);
-#include "cells.def"
-#undef CELL
-  }
+  with_cell(args.cell, [&]<template <class> class Cell>() { Recurrence<Cell, T>::forward(args); });
 }
 template <class T> void backward(const BackwardArgs<T> &args) {
-  switch (args.cell) {
-#define CELL(name, type, ...) \
-  case CellKind::name: return BackwardPass<type, T>::backward(args);
-#include "cells.def"
-#undef CELL
-  }
+  with_cell(args.cell, [&]<template <class> class Cell>() { BackwardPass<Cell, T>::backward(args); });
 }
 template <class T> void both(const ForwardArgs<T> &forward, const BackwardArgs<T> &args, const unrolled::Above &above) {
-  switch (args.cell) {
-#define CELL(name, type, ...) \
-  case CellKind::name: return BackwardPass<type, T>::both(forward, args, above);
-#include "cells.def"
-#undef CELL
-  }
+  with_cell(args.cell, [&]<template <class> class Cell>() { BackwardPass<Cell, T>::both(forward, args, above); });
 }
 
 template <class T> constexpr unrolled::Kernels<T> table() {

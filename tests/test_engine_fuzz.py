@@ -137,8 +137,9 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
         "bias": array(G * H), "drop": None, "owner": None,
     }  # fmt: skip
     forward = {
-        "cell": kind.number, "activation": 0, "recurrent_activation": 1, "plan": plan, "z": _native.project(**project),
-        "recurrent_kernel": array(H, G * H), "recurrent_bias": array(G * H) if kind.biases == 2 else None,
+        "cell": kind.number, "activation": 0, "recurrent_activation": 1, "plan": plan,
+        "z": _native.project(**project)[0], "recurrent_kernel": array(H, G * H),
+        "recurrent_bias": array(G * H) if kind.biases == 2 else None,
         "h0": array(1, H), "c0": array(1, H), "drop": None, "keep": True, "sequences": True,
     }  # fmt: skip
     h, c, stash = _native.forward(**forward)[:3]
@@ -173,7 +174,7 @@ def fitting(cell: str, dtype: str, rng: np.random.Generator) -> dict[str, dict[s
     return dropped | {
         "plan": plan_arguments | {"mask": mask},
         "project": project,
-        "project_later": project,
+        "project later": project | {"later": True},
         "forward": forward,
         "backward": backward,
         "forward_and_back": forward_and_back,
@@ -220,7 +221,7 @@ def dropped_arguments(plan, project, forward, backward, project_backward, of_inp
     with_input = {"drop": of_input, "owner": owner}
     project = project | with_input
     ran = {"plan": _native.plan(**plan), "drop": of_state}
-    forward = forward | ran | {"z": _native.project(**project)}
+    forward = forward | ran | {"z": _native.project(**project)[0]}
     h, c, stash = _native.forward(**forward)[:3]
     d_outputs = np.ones((1 + ran["plan"].row_steps, h.shape[1]), h.dtype)[:, : of_state.shape[2]]
     backward = backward | ran | {"h": h, "c": c, "stash": stash, "d_outputs": d_outputs, "every_state": True}

@@ -43,7 +43,7 @@ class Seen:
     """Counts what went on after its call, by function."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count = dict.fromkeys(("project_later", "forward_and_back", "update"), 0)
+        self.count = dict.fromkeys(("project", "forward_and_back", "update"), 0)
         for name in self.count:
             monkeypatch.setattr(_native, name, self._spy(name, getattr(_native, name)))
 
@@ -58,8 +58,8 @@ class Seen:
 
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing goes on from here."""
-    update, both = _native.update, _native.forward_and_back
-    monkeypatch.setattr(_native, "project_later", lambda *arguments: (_native.project(*arguments), None))
+    update, both, project = _native.update, _native.forward_and_back, _native.project
+    monkeypatch.setattr(_native, "project", lambda *arguments: project(*arguments[:-1], False))
     monkeypatch.setattr(_native, "forward_and_back", lambda *arguments: both(*arguments[:-1], False))
     monkeypatch.setattr(_native, "update", lambda *arguments: update(*arguments[:11]))  # without the last one
 
@@ -99,7 +99,7 @@ def test_bits_are_those_of_work_at_once(cell: str, name: str, rng: np.random.Gen
         with threads(count), pytest.MonkeyPatch.context() as patch:
             seen = Seen(patch)
             require_equal(train(copy.deepcopy(model), data), expected)
-        assert seen.count["project_later"] == seen.count["forward_and_back"] == 3
+        assert seen.count["project"] == seen.count["forward_and_back"] == 3
         assert seen.count["update"] == (0 if name == "averages" else 3)
 
 
@@ -325,8 +325,8 @@ def test_gradients_of_another_float_type_are_there_before_they_are_copied(whole:
 def test_a_projection_that_goes_on(rng: np.random.Generator) -> None:
     table, rows = rng.normal(size=(V, F)).astype(np.float32), np.arange(V, dtype=np.int32)
     kernel = rng.normal(size=(F, 128)).astype(np.float32)
-    z, later = _native.project_later(1, 32, table, rows, kernel, None)
+    z, later = _native.project(1, 32, table, rows, kernel, None, later=True)
     assert later is not None
     later.finish()
     later.finish()  # nothing is left to do
-    np.testing.assert_array_equal(z, _native.project(1, 32, table, rows, kernel, None))
+    np.testing.assert_array_equal(z, _native.project(1, 32, table, rows, kernel, None)[0])

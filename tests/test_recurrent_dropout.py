@@ -264,7 +264,7 @@ def test_native_functions_refuse_masks_that_do_not_fit():
     f32 = np.float32
     plan = _native.plan(x.index, None, x.lead, x.n, False, False)
     kernel, recurrent = np.zeros((3, 4), f32), np.zeros((4, 4), f32)
-    z = _native.project(0, 4, x.table, x.rows, kernel, None)
+    z, _ = _native.project(0, 4, x.table, x.rows, kernel, None)
     with pytest.raises(ValueError, match="rows share no prefix"):
         _native.forward(0, 0, 0, plan, z, recurrent, None, None, None, np.ones((4, 1, 4), f32), False, False)
     with pytest.raises(ValueError, match=r"drop \(B, G, H\)"):

@@ -48,16 +48,7 @@ def project(
     bias: Array | None,
     drop: Array | None = None,
     owner: Array | None = None,
-) -> Array: ...
-def project_later(
-    cell: int,
-    units: int,
-    table: Array,
-    rows: Array | None,
-    kernel: Array,
-    bias: Array | None,
-    drop: Array | None = None,
-    owner: Array | None = None,
+    later: bool = False,
 ) -> tuple[Array, Later | None]: ...
 def forward(
     cell: int,

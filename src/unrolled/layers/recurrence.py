@@ -275,9 +275,9 @@ class Recurrent(Layer):
         if factors.any:  # rows that lose other features run on trajectories of their own
             lead = np.zeros_like(lead)
         bias = None if self.bias is None else self.bias.now().reshape(-1, kind.gates * self.units)
-        z, later = _native.project_later(
+        z, later = _native.project(
             kind.number, self.units, x.table, values.rows, self.kernel.value, None if bias is None else bias[0],
-            factors.input, values.owner,
+            factors.input, values.owner, True,
         )  # fmt: skip
         plan = _native.plan(values.index, x.mask, lead, values.n, self.go_backwards, states is not None)
         if later is not None:

@@ -123,7 +123,8 @@ class Optimizer:
         """
         if list(parameters) != self._parameters:
             self.build(parameters)
-        if self._clips or not self._checks_gradients or len(self._dtypes) > 1:
+        by_engine = self._checks_gradients and len(self._dtypes) <= 1
+        if self._clips or not by_engine:
             gradients.finish()  # otherwise only the engine reads them
         found, rate = gradients.by_parameter, self._learning_rate
         todo = [
@@ -131,7 +132,7 @@ class Optimizer:
             for p, state in zip(self._parameters, self._state, strict=True)
             if p.trainable and (gradient := found.get(p)) is not None
         ]
-        if check and (len(self._dtypes) > 1 or not self._checks_gradients):
+        if check and not by_engine:
             bad, check = _last_not_finite([gradient for _, gradient, *_ in todo]), False
             if bad >= 0:
                 return todo[bad][0]
